@@ -1,0 +1,60 @@
+"""The engines: name -> module, each of one shape (`base.py`), none imported before it is needed.
+
+`NAMES` in order of preference where nothing was measured.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Protocol, cast
+
+from ..errors import ArgumentError, BackendUnavailable
+from .base import Availability, Graph, Options, Session
+
+__all__ = ["NAMES", "available", "module_name", "open_session", "precisions"]
+
+NAMES = ("onnxruntime", "openvino")
+
+
+class _Backend(Protocol):
+    NAME: str
+    MODULE: str
+
+    @staticmethod
+    def available() -> Availability: ...
+
+    @staticmethod
+    def precisions() -> tuple[str, ...]: ...
+
+    @staticmethod
+    def open_session(graph: Graph, options: Options) -> Session: ...
+
+
+def available(name: str) -> Availability:
+    """Can this engine be used here? Does not import the engine. Raises ArgumentError for an unknown name."""
+    return _backend(name).available()
+
+
+def precisions(name: str) -> tuple[str, ...]:
+    """How this engine can compute on this processor: "fp32", "fp16", "int8", "bf16"."""
+    return _backend(name).precisions()
+
+
+def module_name(name: str) -> str:
+    """The Python module that the engine comes as."""
+    return _backend(name).MODULE
+
+
+def open_session(name: str, graph: Graph, options: Options) -> Session:
+    """Opens `graph` on this engine, or raises BackendUnavailable or BackendError; never opens another one instead."""
+    backend = _backend(name)
+    if options.precision not in backend.precisions():
+        able = ", ".join(backend.precisions())
+        raise BackendUnavailable(f"{name} does not compute in {options.precision} on this processor; it can: {able}.")
+    return backend.open_session(graph, options)
+
+
+def _backend(name: str) -> _Backend:
+    if name not in NAMES:
+        raise ArgumentError(f"There is no backend '{name}'; ganrt knows: {', '.join(NAMES)}.")
+    return cast("_Backend", import_module(f".{name}", __name__))

@@ -1,0 +1,140 @@
+"""The protocol that every engine is reached through: open a graph, run it, close it.
+
+Why a protocol and no base class: an engine brings its own objects and lifetimes, and shares nothing with the others but
+these few verbs. One file is one engine; no engine is imported before a session of it is asked for.
+
+On a CPU, arrays are numpy arrays that the caller owns: `run` reads `inputs` and fills `outputs`, without a copy of its
+own. A GPU session is the same protocol plus `DeviceSession`: it takes arrays that already lie on the device, queues the
+work on a stream and gives an event back. `Session.empty` makes the arrays an engine likes best (pinned, on a GPU).
+An engine that compiles the ONNX into a form of its own keeps that in `ganrt.cache`, under `Graph.digest`, its own
+version and this machine, and holds `ganrt.cache.lock` meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from numpy.typing import DTypeLike, NDArray
+
+from ..manifest import Precision
+
+__all__ = [
+    "GRAPH_OF",
+    "Array",
+    "Availability",
+    "DeviceArray",
+    "DeviceSession",
+    "Event",
+    "Graph",
+    "Options",
+    "Session",
+    "SessionInfo",
+]
+
+
+# how to compute -> the graph that is computed from: its types say fp32, fp16 or int8; a CPU may run fp32 in BF16
+GRAPH_OF: dict[str, Precision] = {"fp32": "fp32", "fp16": "fp16", "int8": "int8", "bf16": "fp32"}
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Can this engine be used here? `reason` says why, or why not; `install` is the command that brings it."""
+
+    ok: bool
+    reason: str
+    install: str = ""
+    version: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An ONNX model: its bytes, their SHA-256, and the precision that its types say (fp32, fp16, int8)."""
+
+    data: bytes
+    digest: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """`threads`: cores the engine may use. `precision`: how it computes, a key of GRAPH_OF."""
+
+    threads: int
+    precision: str = "fp32"
+    device: int = 0
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """What really runs, as the engine itself reports it.
+
+    `precision` is the precision computed in; `fell_back` names what was asked and not given, and is empty on success.
+    """
+
+    backend: str
+    engine: str
+    device: str
+    precision: str
+    threads: int
+    fell_back: tuple[str, ...] = ()
+
+
+class Session(Protocol):
+    """An opened graph. Any number of threads may call `run` at once."""
+
+    @property
+    def info(self) -> SessionInfo: ...
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """A C-contiguous array in the memory that this engine reads and writes fastest."""
+        ...
+
+    def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
+        """Computes `outputs` from `inputs`, all C-contiguous, the batch first; only the named outputs are filled.
+
+        Returns when they are. Raises BackendError, with the engine's own exception as its cause.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees the engine's memory; `run` must not be called afterwards. Closing twice is fine."""
+        ...
+
+
+@runtime_checkable
+class DeviceArray(Protocol):
+    """An array that lies on a GPU: CuPy's, PyTorch's, or one of `DeviceSession.empty_on_device`."""
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]: ...
+
+
+Array: TypeAlias = "NDArray[Any] | DeviceArray"
+
+
+class Event(Protocol):
+    """A point in a stream of work on a device."""
+
+    def wait(self) -> None:
+        """Returns when the work before this point is done."""
+        ...
+
+    def since(self, earlier: Event) -> float:
+        """Milliseconds of device time from `earlier` to here."""
+        ...
+
+
+@runtime_checkable
+class DeviceSession(Session, Protocol):
+    """A session whose work is queued. `stream` is a CUDA stream handle; None means the session's own."""
+
+    def empty_on_device(self, shape: tuple[int, ...], dtype: DTypeLike) -> DeviceArray: ...
+
+    def enqueue(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array], stream: int | None = None) -> Event:
+        """Queues one call and returns at once; `outputs` hold the result after the event."""
+        ...

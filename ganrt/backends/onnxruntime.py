@@ -1,0 +1,107 @@
+"""ONNX Runtime on the CPU.
+
+Documentation: https://onnxruntime.ai/docs/api/python/api_summary.html (I/O binding) and
+.../performance/tune-performance/threading.html (spinning).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..environment import fingerprint, package
+from ..errors import BackendError, BackendUnavailable
+from .base import Availability, Graph, Options, SessionInfo
+
+__all__ = ["MODULE", "NAME", "available", "open_session", "precisions"]
+
+NAME, MODULE = "onnxruntime", "onnxruntime"
+_SMALL = 1 << 15  # bytes; binding arrays takes longer than copying so few
+_INSTALL = "pip install 'ganrt[cpu]'"
+
+
+def available() -> Availability:
+    """Whether ONNX Runtime is installed, without importing it."""
+    if fingerprint(MODULE) is None:
+        return Availability(False, "ONNX Runtime is not installed", _INSTALL)
+    version = package("onnxruntime").version or package("onnxruntime-gpu").version
+    return Availability(True, f"ONNX Runtime {version}", _INSTALL, version)
+
+
+def precisions() -> tuple[str, ...]:
+    """How this engine can compute on a CPU: as the graph's types say."""
+    return ("fp32", "fp16", "int8")
+
+
+def open_session(graph: Graph, options: Options) -> OnnxRuntimeSession:
+    """Raises BackendUnavailable when ONNX Runtime cannot be loaded, BackendError when it refuses the graph."""
+    return OnnxRuntimeSession(graph, options)
+
+
+class OnnxRuntimeSession:
+    """One `InferenceSession`; every thread has an I/O binding of its own."""
+
+    def __init__(self, graph: Graph, options: Options) -> None:
+        try:
+            import onnxruntime as ort
+        except ImportError as problem:
+            raise BackendUnavailable(f"ONNX Runtime cannot be loaded ({problem}). Install it: {_INSTALL}") from problem
+        settings = ort.SessionOptions()
+        settings.intra_op_num_threads = options.threads
+        settings.inter_op_num_threads = 1
+        settings.log_severity_level = 4  # its errors come as exceptions; it would print them too
+        # threads that spin on after a call would slow whatever runs next in this process
+        settings.add_session_config_entry("session.force_spinning_stop", "1")
+        with _translated("cannot use this graph"):
+            self._session = ort.InferenceSession(graph.data, settings, providers=["CPUExecutionProvider"])
+        self._info = SessionInfo(NAME, f"ONNX Runtime {ort.__version__}", "CPU", graph.precision, options.threads)
+        self._bindings = threading.local()
+
+    @property
+    def info(self) -> SessionInfo:
+        return self._info
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        return np.empty(shape, dtype)
+
+    def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
+        if sum(array.nbytes for array in outputs.values()) < _SMALL:
+            with _translated("failed while running"):
+                results = self._session.run(list(outputs), dict(inputs))
+            for array, result in zip(outputs.values(), results, strict=True):
+                np.copyto(array, result, casting="no")
+            return
+        binding = getattr(self._bindings, "binding", None)
+        with _translated("failed while running"):
+            if binding is None:
+                binding = self._bindings.binding = self._session.io_binding()
+            for name, array in inputs.items():
+                binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+            for name, array in outputs.items():
+                binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+            try:
+                self._session.run_with_iobinding(binding)
+            finally:
+                binding.clear_binding_outputs()  # the arrays are the caller's and may be gone by the next call
+
+    def close(self) -> None:
+        self.__dict__.pop("_session", None)
+        self._bindings = threading.local()
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """The engine's exceptions as ganrt's, at the only place where the engine is called."""
+    try:
+        yield
+    except Exception as problem:
+        raise BackendError(f"ONNX Runtime {what}: {_first_line(problem)}") from problem
+
+
+def _first_line(problem: Exception) -> str:
+    return next((line for line in str(problem).splitlines() if line.strip()), type(problem).__name__)

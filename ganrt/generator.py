@@ -1,0 +1,295 @@
+"""Generator: a bundle on an engine. Load it, sample it, from any thread."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backends import NAMES, open_session
+from .backends.acceptance import References
+from .backends.base import GRAPH_OF, Graph, Options, Session, SessionInfo
+from .backends.choose import SIZES, Choice, candidates, choose
+from .batching import Piece, plan
+from .bundle import Bundle
+from .environment import usable_cores
+from .errors import ArgumentError, BackendError
+from .latents import Choice as LabelChoice
+from .latents import Draws, check_range, walk
+from .manifest import Precision
+from .spec import Image, Port, Spec
+
+__all__ = ["Generator"]
+
+Kind: TypeAlias = Literal["uint8", "float"]
+Feeds: TypeAlias = Callable[[int, int], dict[str, NDArray[Any]]]
+
+
+class Generator:
+    """A generator, ready to draw: `Generator.load("digits").sample(16, seed=7)`.
+
+    Sample i of seed s is the same whatever n, start, batch size, engine or machine: uint8 values differ by at most one
+    step between engines in FP32. Every method may be called from many threads at once. Use it as a context manager, or
+    call `close`, to give the engine's memory back early.
+    """
+
+    def __init__(self, bundle: Bundle, choice: Choice, sessions: dict[str, Session], opener: Callable[[str], Session]):
+        self._bundle, self._choice, self._opener = bundle, choice, opener
+        self._spec = bundle.manifest.spec
+        self._sessions: dict[str, Session] | None = sessions
+        self._lock = threading.Lock()
+        self._plans: dict[int, tuple[Piece, ...]] = {}
+        self._ports = {port.dtype: port for port in self._spec.output_ports()}
+        self._preferred = choice.best()
+        self._session(self._preferred)
+
+    @classmethod
+    def load(
+        cls,
+        source: str | os.PathLike[str],
+        *,
+        backend: str = "auto",
+        threads: int | None = None,
+        precision: str = "auto",
+        spec: Spec | None = None,
+    ) -> Self:
+        """Opens a bundle on the best engine of this machine.
+
+        `source`: a bundled name ("digits"), a .ganrt file, a bundle's directory, or a plain .onnx, whose `spec` is
+        given here unless the file carries it. `backend`: "onnxruntime" or "openvino" to force one; it is then that one
+        or an error. `threads`: cores the engine may use, all usable ones by default. `precision`: how to compute;
+        "auto" is FP32 where the bundle has that graph; "bf16" needs an engine and a processor that have it.
+
+        Each engine must first reproduce the bundle's reference samples here. The first load on a machine also measures
+        the engines against each other, under a second each, and remembers the result in the cache.
+        Raises BundleError, BackendError, FidelityError or ArgumentError, each with a sentence that says what to do.
+        """
+        if backend != "auto" and backend not in NAMES:
+            raise ArgumentError(f"There is no backend '{backend}'; ganrt knows: auto, {', '.join(NAMES)}.")
+        cores = _threads(threads)
+        bundle = Bundle.open(source, spec=spec)
+        computed, graph_precision = _precision(bundle, precision)
+        names = candidates(backend, computed)
+        member = bundle.manifest.graphs[graph_precision]
+        graph = Graph(bundle.graph(graph_precision), bundle.manifest.files[member].sha256, graph_precision)
+        options = Options(threads=cores, precision=computed)
+        sessions: dict[str, Session] = {}
+
+        def opener(name: str) -> Session:
+            if name not in sessions:
+                sessions[name] = open_session(name, graph, options)
+            return sessions[name]
+
+        try:
+            facts = {"bundle": bundle.digest, "threads": cores, "precision": computed}
+            choice = choose(names, opener, References(bundle), **facts)
+            used = {piece.backend for size in SIZES for piece in plan(size, choice.costs, choice.best())}
+            for name in sessions.keys() - used:  # measured and found slower
+                sessions.pop(name).close()
+            return cls(bundle, choice, sessions, opener)
+        except BaseException:
+            for session in sessions.values():
+                session.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return self._bundle.manifest.name
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle this generator was loaded from."""
+        return self._bundle
+
+    @property
+    def spec(self) -> Spec:
+        """What it takes and gives."""
+        return self._spec
+
+    @property
+    def info(self) -> SessionInfo:
+        """What really runs for one sample at a time, as the engine reports it."""
+        return self._session(self._preferred).info
+
+    @property
+    def backend(self) -> str:
+        """The engine for one sample at a time; another may serve large n where it was measured to be faster."""
+        return self._preferred
+
+    @property
+    def precision(self) -> str:
+        """What the engine computes in."""
+        return self.info.precision
+
+    @property
+    def reason(self) -> str:
+        """Why this engine, in one sentence."""
+        return self._choice.why()
+
+    def __repr__(self) -> str:
+        if self._sessions is None:
+            return f"<Generator '{self.name}', closed>"
+        sizes = " x ".join(str(size) for size in self._port(None).shape[1:])
+        return f"<Generator '{self.name}': {self.backend} {self.precision}, {self._port(None).dtype} [n x {sizes}]>"
+
+    def sample(
+        self,
+        n: int = 1,
+        *,
+        seed: int = 0,
+        start: int = 0,
+        label: LabelChoice | None = None,
+        code: Mapping[str, Any] | Any = None,
+        truncation: float | None = None,
+        output: Kind | None = None,
+    ) -> NDArray[Any]:
+        """Samples `start` .. `start + n - 1` of `seed`.
+
+        `label`: a class index or name, a sequence of n of them, or None to draw them. `code`: a category or values, by
+        name where there are several, or None to draw. `truncation`: smaller is more typical and less varied.
+        `output`: "uint8" or "float"; uint8 for images by default, float for the rest.
+
+        Returns images as uint8 [n, height, width, channels], or float32 [n, channels, height, width] as the network
+        gives them; sound as float32 [n, channels, length]; tables as float32 [n, columns].
+        Raises ArgumentError for anything the generator does not take.
+        """
+        draws = Draws(self._spec, seed, start, n, label=label, code=code, truncation=truncation)
+        if n < 1:
+            raise ArgumentError(f"n is {n}; at least one sample must be asked for.")
+        return self._compute(draws.feeds, 0, n, self._port(output))
+
+    def stream(
+        self,
+        n: int,
+        *,
+        batch: int | None = None,
+        seed: int = 0,
+        start: int = 0,
+        label: LabelChoice | None = None,
+        code: Mapping[str, Any] | Any = None,
+        truncation: float | None = None,
+        output: Kind | None = None,
+    ) -> Iterator[NDArray[Any]]:
+        """The same samples as `sample`, piece by piece, in constant memory.
+
+        Yields fresh arrays of `batch` samples, the last one what remains; by default the batch that runs fastest here.
+        Arguments are checked before the first piece is asked for.
+        """
+        draws = Draws(self._spec, seed, start, n, label=label, code=code, truncation=truncation)
+        if n < 1:
+            raise ArgumentError(f"n is {n}; at least one sample must be asked for.")
+        if batch is not None:
+            check_range(0, 0, batch)
+            if batch < 1:
+                raise ArgumentError(f"batch is {batch}; it must be at least 1.")
+        port, size = self._port(output), batch or self._plan(n)[0].size
+        return (self._compute(draws.feeds, at, min(size, n - at), port) for at in range(0, n, size))
+
+    def interpolate(
+        self,
+        *seeds: int,
+        frames: int = 60,
+        label: LabelChoice | None = None,
+        code: Mapping[str, Any] | Any = None,
+        truncation: float | None = None,
+        output: Kind | None = None,
+    ) -> NDArray[Any]:
+        """A walk from sample 0 of the first seed to sample 0 of the last, through all seeds between, ends included.
+
+        Latents move on the great circle, so that every frame is as likely as the ends. Returns `frames` samples, as
+        `sample` does. A label that is not given is the first seed's.
+        """
+        feeds = walk(self._spec, seeds, frames, label=label, code=code, truncation=truncation)
+
+        def part(offset: int, count: int) -> dict[str, NDArray[Any]]:
+            return {name: array[offset : offset + count] for name, array in feeds.items()}
+
+        return self._compute(part, 0, frames, self._port(output))
+
+    def warm_up(self, n: int = 1) -> Self:
+        """Runs what `sample(n)` will run, twice, so that the next call meets no first-time cost. Returns itself."""
+        for _ in range(2):
+            self.sample(n)
+        return self
+
+    def close(self) -> None:
+        """Gives the engine's memory back; the generator cannot be used afterwards. Closing twice is fine."""
+        with self._lock:
+            sessions, self._sessions = self._sessions, None
+        for session in (sessions or {}).values():
+            session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _compute(self, feeds: Feeds, offset: int, n: int, port: Port) -> NDArray[Any]:
+        pieces = self._plan(n)
+        first = self._session(pieces[0].backend)
+        result = first.empty((n, *port.shape[1:]), port.dtype)  # type: ignore[arg-type]
+        if len(pieces) == 1:
+            first.run(feeds(offset, n), {port.name: result})
+            return result
+        done = 0
+        for backend, count in pieces:
+            self._session(backend).run(feeds(offset + done, count), {port.name: result[done : done + count]})
+            done += count
+        return result
+
+    def _plan(self, n: int) -> tuple[Piece, ...]:
+        pieces = self._plans.get(n)
+        if pieces is None:
+            pieces = plan(n, self._choice.costs, self._preferred)
+            if len(self._plans) < 1024:  # callers use few different n; a stray many must not pile up
+                self._plans[n] = pieces
+        return pieces
+
+    def _session(self, name: str) -> Session:
+        sessions = self._sessions
+        if sessions is None:
+            raise BackendError(f"The generator '{self.name}' is closed; load it again.")
+        session = sessions.get(name)
+        if session is None:
+            with self._lock:
+                session = self._opener(name)
+        return session
+
+    def _port(self, output: Kind | None) -> Port:
+        if output is None:
+            return self._ports.get("uint8") or self._ports["float32"]
+        port = self._ports.get({"uint8": "uint8", "float": "float32"}.get(output, ""))
+        if port is None:
+            known = '"uint8" or "float"' if isinstance(self._spec.output, Image) else '"float"'
+            raise ArgumentError(f"output is {output!r}; this generator gives {known}.")
+        return port
+
+
+def _threads(threads: int | None) -> int:
+    if threads is None:
+        return usable_cores()
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or not 1 <= threads <= 1024:
+        raise ArgumentError(f"threads is {threads!r}; give a whole number from 1 to 1024, or leave it out.")
+    return int(threads)
+
+
+def _precision(bundle: Bundle, wanted: str) -> tuple[str, Precision]:
+    """How to compute, and the precision of the graph that is computed from."""
+    have = tuple(bundle.manifest.graphs)
+    if wanted == "auto":
+        wanted = "fp32" if "fp32" in have else have[0]
+    if wanted not in GRAPH_OF:
+        raise ArgumentError(f"There is no precision '{wanted}'; ganrt knows: auto, {', '.join(GRAPH_OF)}.")
+    graph = GRAPH_OF[wanted]
+    if graph not in have:
+        raise ArgumentError(f"{bundle.path} holds no {graph} graph, which {wanted} needs; it has: {', '.join(have)}.")
+    return wanted, graph
