@@ -1,0 +1,152 @@
+"""`ganrt info`: what a bundle takes and gives, and how to call it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ..bundle import Bundle
+from ..manifest import Manifest
+from ..spec import Audio, Code, Image, Input, Label, Latent, Output, Signal, Spec, Table, Truncation
+from .options import Json, Source
+from .terminal import plain, print_json, rows, show, size
+
+__all__ = ["BundleInfo", "command"]
+
+
+class BundleInfo(msgspec.Struct, frozen=True):
+    """What --json prints. `call`: Python lines that draw from this bundle."""
+
+    path: str
+    size: int
+    digest: str
+    manifest: Manifest
+    call: list[str]
+
+
+def command(source: Source, json: Json = False) -> None:
+    """Show what a bundle holds, and how to call it.
+
+    \b
+    Examples:
+      ganrt info digits
+      ganrt info faces.ganrt --json
+    """
+    bundle = Bundle.open(source)
+    manifest = bundle.manifest
+    total = sum(entry.size for entry in manifest.files.values())
+    call = list(_call(source, manifest))
+    if json:
+        print_json(BundleInfo(str(bundle.path), total, bundle.digest, manifest, call))
+        return
+    show(f"{plain(manifest.name)}{': ' if manifest.description else ''}{plain(manifest.description)}")
+    _section(
+        "Bundle",
+        [
+            ("family", manifest.family),
+            ("licence", manifest.license or "not said"),
+            ("file", f"{bundle.path} ({size(total)})"),
+            ("digest", bundle.digest),
+        ],
+    )
+    _section("Takes", [(part.name, _takes(part)) for part in manifest.spec.inputs])
+    _section("Gives", [_gives(manifest.spec.output)])
+    _section(
+        "Graphs", [(key, f"{member} ({size(manifest.files[member].size)})") for key, member in manifest.graphs.items()]
+    )
+    _section("Reference samples", list(_goldens(manifest)))
+    _section("Quality", list(_flat(manifest.quality)))
+    _section("Fidelity", list(_flat(manifest.fidelity)))
+    _section("Provenance", list(_flat(manifest.provenance)))
+    show("", "From Python", *(f"  {plain(line)}" for line in call))
+
+
+def _section(title: str, pairs: list[tuple[str, str]]) -> None:
+    if pairs:
+        show("", title, rows((f"  {name}", text) for name, text in pairs))
+
+
+def _takes(part: Input) -> str:
+    match part:
+        case Latent(size=size, distribution=distribution):
+            return f"latent, {size} numbers, {distribution.replace('_', ' ')}; drawn from the seed"
+        case Label(classes=classes, names=names):
+            shown = f": {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}" if names else ""
+            return f"label, {classes} classes{shown}"
+        case Code(kind="categorical", size=size):
+            return f"code, a category from 0 to {size - 1}"
+        case Code(size=size, low=low, high=high):
+            return f"code, {size} number{'s' if size > 1 else ''} from {low:g} to {high:g}"
+        case Truncation(minimum=minimum, maximum=maximum, default=default):
+            usual = "none" if default is None else f"{default:g}"
+            return f"truncation, {minimum:g} to {maximum:g}, usually {usual}"
+        case Signal(kind=kind, dtype=dtype, shape=shape):
+            return f"{kind}, {dtype} [n, {', '.join('any' if extent is None else str(extent) for extent in shape)}]"
+
+
+def _gives(output: Output) -> tuple[str, str]:
+    """The tensor that users get, and what it is."""
+    match output:
+        case Image(name=name, height=height, width=width, channels=channels):
+            colour = {1: "grey", 2: "grey with transparency", 3: "colour", 4: "colour with transparency"}[channels]
+            return name, f"pictures, {width} x {height}, {colour}: uint8 [n, {height}, {width}, {channels}]"
+        case Audio(raw=raw, length=length, sample_rate=rate, channels=channels):
+            return raw, f"sound, {length / rate:.3g} s at {rate} Hz: float32 [n, {channels}, {length}]"
+        case Table(raw=raw, columns=columns):
+            return raw, f"a table with the columns {', '.join(columns)}: float32 [n, {len(columns)}]"
+
+
+def _goldens(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    if manifest.goldens is None:
+        return
+    yield "samples", str(len(manifest.goldens.samples))
+    for precision in manifest.graphs:
+        bound = manifest.goldens.bounds.get(precision)
+        if bound is not None:
+            step = "" if bound.max_step is None else f", none more than {bound.max_step} off"
+            within = "" if bound.max_step == 1 else f", {bound.within_one:.4g} of the uint8 values within one"
+            yield precision, f"at least {bound.psnr_db:g} dB{within}{step}"
+
+
+def _flat(figures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested figures as lines: fp32.onnxruntime.psnr_db."""
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _call(source: str, manifest: Manifest) -> Iterator[str]:
+    spec, name = manifest.spec, re.sub(r"\W+", "_", manifest.name.lower(), flags=re.ASCII).strip("_")
+    name = name if name.isidentifier() else "generator"
+    yield "from ganrt import Generator"
+    yield f"{name} = Generator.load({source!r})"
+    if not spec.signals:
+        what = {Image: "images", Audio: "sounds", Table: "rows"}[type(spec.output)]
+        port = spec.output_ports()[0]
+        shape = ", ".join(map(str, (16, *port.shape[1:])))
+        yield f"{what} = {name}.sample(16, {', '.join(_arguments(spec))})  # {port.dtype} [{shape}]"
+
+
+def _arguments(spec: Spec) -> Iterator[str]:
+    yield "seed=7"
+    if spec.label is not None:
+        seventh = min(7, spec.label.classes - 1)
+        yield f"label={(spec.label.names[seventh] if spec.label.names else seventh)!r}"
+    if spec.codes:
+        values = {
+            part.name: 0 if part.kind == "categorical" else [(part.low + part.high) / 2] * part.size
+            for part in spec.codes
+        }
+        yield f"code={values}"
+    if spec.truncation is not None:
+        part = spec.truncation
+        yield f"truncation={max(part.minimum, min(part.maximum, 0.7)) if part.default is None else part.default:g}"
+
+
+def _middle(part: Code) -> int | list[float]:
+    return 0 if part.kind == "categorical" else [(part.low + part.high) / 2] * part.size
