@@ -1,0 +1,11 @@
+"""Goldens of no bytes."""
+
+import forge
+import tiny
+
+ERROR = "IntegrityError"
+SENTENCE = "{path}: 'goldens.npy' is not a .npy file of float32 numbers in C order."
+
+
+def build(folder):
+    return forge.as_zip(folder, forge.contents({tiny.GOLDENS: b""}))

@@ -1,0 +1,13 @@
+"""Fewer latents than the spec says."""
+
+import forge
+
+ERROR = "SpecError"
+SENTENCE = "{path}: 'generator.fp32.onnx': input 'z' is float32 [any, 7], its spec says float32 [any, 8]."
+
+
+def build(folder):
+    def change(model):
+        model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 7
+
+    return forge.as_zip(folder, forge.with_graph(change))

@@ -1,0 +1,10 @@
+"""A zip whose comment is another file."""
+
+import forge
+
+ERROR = "NotABundle"
+SENTENCE = "{path} is not a bundle, or is cut short: it does not end as a zip file does."
+
+
+def build(folder):
+    return forge.as_zip(folder, forge.raw_zip(forge.members(forge.contents()), comment=b"#!/bin/sh"))
