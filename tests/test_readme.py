@@ -13,12 +13,9 @@ from ganrt import Bundle
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-COMMANDS = [
-    line.split("  #")[0].strip()
-    for block in re.findall(r"```\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-]
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+PYTHON = [text for language, text in BLOCKS if language == "python"]
+COMMANDS = [line.split("  #")[0].strip() for language, text in BLOCKS if not language for line in text.splitlines()]
 GANRT = [command for command in COMMANDS if command.startswith("ganrt ") and not command.startswith("ganrt train")]
 
 
@@ -45,7 +42,13 @@ def test_its_make_targets_exist(target):
 
 def test_its_map_of_the_code_is_the_tree():
     section = README[README.index("## The code") :]
-    listed = set(re.findall(r"^(\S+\.py|\S+/)(?=  )", section, re.MULTILINE))
+    listed, folder = set(), ""
+    for line in re.findall(r"^```\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)[0].splitlines():
+        names = re.split(r"  +", line.strip())[0].split(", ")
+        if not line.startswith(" "):
+            folder = names[0]
+            continue  # a heading: what it holds is listed below it, or is no code
+        listed |= {folder + name for name in names}
     files = {
         path.relative_to(ROOT).as_posix()
         for folder in ("ganrt", "export/ganrt_export")

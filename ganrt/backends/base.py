@@ -13,9 +13,9 @@ version and this machine, and holds `ganrt.cache.lock` meanwhile.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+import msgspec
 from numpy.typing import DTypeLike, NDArray
 
 from ..manifest import Precision
@@ -38,8 +38,7 @@ __all__ = [
 GRAPH_OF: dict[str, Precision] = {"fp32": "fp32", "fp16": "fp16", "int8": "int8", "bf16": "fp32"}
 
 
-@dataclass(frozen=True)
-class Availability:
+class Availability(msgspec.Struct, frozen=True):
     """Can this engine be used here? `reason` says why, or why not; `install` is the command that brings it."""
 
     ok: bool
@@ -51,8 +50,7 @@ class Availability:
         return self.ok
 
 
-@dataclass(frozen=True)
-class Graph:
+class Graph(msgspec.Struct, frozen=True):
     """An ONNX model: its bytes, their SHA-256, and the precision that its types say (fp32, fp16, int8)."""
 
     data: bytes
@@ -60,8 +58,7 @@ class Graph:
     precision: str
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(msgspec.Struct, frozen=True):
     """`threads`: cores the engine may use. `precision`: how it computes, a key of GRAPH_OF."""
 
     threads: int
@@ -69,8 +66,7 @@ class Options:
     device: int = 0
 
 
-@dataclass(frozen=True)
-class SessionInfo:
+class SessionInfo(msgspec.Struct, frozen=True):
     """What really runs, as the engine itself reports it.
 
     `precision` is the precision computed in; `fell_back` names what was asked and not given, and is empty on success.

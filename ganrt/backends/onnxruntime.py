@@ -22,6 +22,8 @@ __all__ = ["MODULE", "NAME", "available", "open_session", "precisions"]
 
 NAME, MODULE = "onnxruntime", "onnxruntime"
 _SMALL = 1 << 15  # bytes; binding arrays takes longer than copying so few
+# threads look for the next call this long: a loop need not wake them, and what runs next in the process has its cores
+_SPIN_US = "200"
 _INSTALL = "pip install 'ganrt[cpu]'"
 
 
@@ -55,8 +57,7 @@ class OnnxRuntimeSession:
         settings.intra_op_num_threads = options.threads
         settings.inter_op_num_threads = 1
         settings.log_severity_level = 4  # its errors come as exceptions; it would print them too
-        # threads that spin on after a call would slow whatever runs next in this process
-        settings.add_session_config_entry("session.force_spinning_stop", "1")
+        settings.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
         with _translated("cannot use this graph"):
             self._session = ort.InferenceSession(graph.data, settings, providers=["CPUExecutionProvider"])
         self._info = SessionInfo(NAME, f"ONNX Runtime {ort.__version__}", "CPU", graph.precision, options.threads)

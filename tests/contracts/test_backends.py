@@ -136,7 +136,7 @@ def test_bf16_where_the_processor_has_it_is_what_runs_and_passes_its_bound(backe
 def test_an_engine_that_gives_something_else_is_refused_with_the_figure(session, bundle):
     references = References(bundle)
     references.raw = references.raw + 0.1
-    with pytest.raises(FidelityError, match="does not reproduce this bundle: its output is .* dB from the reference"):
+    with pytest.raises(FidelityError, match=r"does not reproduce this bundle: its output is .* dB from the reference"):
         hold(session, references, sizes=(1,))
 
 

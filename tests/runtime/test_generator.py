@@ -143,9 +143,7 @@ def test_threads_may_share_a_generator(digits):
     faults = []
 
     def work(seed):
-        for _ in range(20):
-            if steps(digits.sample(5, seed=seed), expected[seed]) > 1:
-                faults.append(seed)
+        faults.extend(seed for _ in range(20) if steps(digits.sample(5, seed=seed), expected[seed]) > 1)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in expected]
     for thread in threads:
