@@ -97,7 +97,10 @@ def _port(value_info: memoryview) -> Port:
 
 
 def _extent(dimension: memoryview) -> int | None:
-    size = next((_integer(value) for number, value in _fields(dimension) if number == 1), None)
+    given = [(number, value) for number, value in _fields(dimension) if number in (1, 2)]
+    if len(given) > 1:
+        raise ValueError("an input or output has a size given twice")
+    size = _integer(given[0][1]) if given and given[0][0] == 1 else None
     return size - (1 << 64) if size is not None and size >> 63 else size  # int64
 
 

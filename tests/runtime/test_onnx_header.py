@@ -89,6 +89,21 @@ def test_a_negative_size_reads_as_one():
     assert read_onnx_header(model.SerializeToString(), "it").inputs[0].shape == (None, -1)
 
 
+def test_a_size_given_twice_is_refused():
+    def message(number, *parts):
+        body = b"".join(parts)
+        return bytes([number << 3 | 2, len(body)]) + body
+
+    def model(dimension):
+        tensor = message(1, b"\x08\x01", message(2, message(1, dimension)))  # elem_type, shape
+        return message(7, message(11, message(1, b"z"), message(2, tensor)))
+
+    assert read_onnx_header(model(b"\x08\x05"), "it").inputs == (Port("z", "float32", (5,)),)
+    for dimension in (b"\x08\x05\x08\x06", b"\x08\x05\x12\x01n"):  # two numbers; a number and a name
+        with pytest.raises(NotABundle, match="a size given twice"):
+            read_onnx_header(model(dimension), "it")
+
+
 def rich():
     """A model with something in every place where the header reader looks."""
     model = tiny.model(tiny.SPECS["conditional"])
