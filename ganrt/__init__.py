@@ -18,7 +18,9 @@ if TYPE_CHECKING:
         BackendUnavailable,
         BundleError,
         BundleNotFound,
+        CheckpointError,
         DataError,
+        ExportError,
         FidelityError,
         FormatTooNew,
         GanrtError,
@@ -32,19 +34,19 @@ if TYPE_CHECKING:
         UnsafeMember,
     )
     from .generator import Generator
-    from .spec import Audio, Code, Image, Label, Latent, Signal, Spec, Table, Truncation
+    from .spec import Audio, Code, Image, Label, Latent, Signal, Spec, Table, Tensor, Truncation
 
 __version__ = "0.1.0"
 
 _HOME = {
     "bundle": ("Bundle", "bundled_names"),
     "errors": (
-        "ArgumentError", "BackendError", "BackendUnavailable", "BundleError", "BundleNotFound", "DataError",
-        "FidelityError", "FormatTooNew", "GanrtError", "IntegrityError", "ManifestError", "MissingExtra", "NotABundle",
-        "OutputError", "SpecError", "TrainingError", "UnsafeMember",
+        "ArgumentError", "BackendError", "BackendUnavailable", "BundleError", "BundleNotFound", "CheckpointError",
+        "DataError", "ExportError", "FidelityError", "FormatTooNew", "GanrtError", "IntegrityError", "ManifestError",
+        "MissingExtra", "NotABundle", "OutputError", "SpecError", "TrainingError", "UnsafeMember",
     ),
     "generator": ("Generator",),
-    "spec": ("Audio", "Code", "Image", "Label", "Latent", "Signal", "Spec", "Table", "Truncation"),
+    "spec": ("Audio", "Code", "Image", "Label", "Latent", "Signal", "Spec", "Table", "Tensor", "Truncation"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -56,8 +58,10 @@ __all__ = [
     "Bundle",
     "BundleError",
     "BundleNotFound",
+    "CheckpointError",
     "Code",
     "DataError",
+    "ExportError",
     "FidelityError",
     "FormatTooNew",
     "GanrtError",
@@ -74,6 +78,7 @@ __all__ = [
     "Spec",
     "SpecError",
     "Table",
+    "Tensor",
     "TrainingError",
     "Truncation",
     "UnsafeMember",

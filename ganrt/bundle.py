@@ -16,7 +16,7 @@ import struct
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -124,6 +124,26 @@ class Bundle:
         goldens = self.manifest.goldens
         return None if goldens is None else _read_npy(self.read(goldens.file), f"{self.path}: '{goldens.file}'")
 
+    @cached_property
+    def golden_inputs(self) -> dict[str, NDArray[np.generic]]:
+        """The inputs of the goldens by name, [goldens, ...], where a graph takes a signal; empty otherwise."""
+        goldens = self.manifest.goldens
+        if goldens is None or not goldens.inputs:
+            return {}
+        arrays = {}
+        for port in self.manifest.spec.input_ports():
+            if port.name not in goldens.inputs:
+                raise IntegrityError(f"{self.path}: the goldens lack the input '{port.name}'.")
+            member = goldens.inputs[port.name]
+            array = _read_npy(self.read(member), f"{self.path}: '{member}'", port.dtype)
+            fits = len(array.shape) == len(port.shape) and all(
+                size in (None, found) for size, found in zip(port.shape, array.shape, strict=True)
+            )
+            if not fits or len(array) != len(goldens.samples):
+                raise IntegrityError(f"{self.path}: '{member}' has shape {array.shape}, which the spec does not allow.")
+            arrays[port.name] = array
+        return arrays
+
     @property
     def digest(self) -> str:
         """SHA-256 of the manifest: with the digests it lists, the identity of the whole bundle."""
@@ -135,9 +155,11 @@ class Bundle:
             self.read(member)
         for precision in self.manifest.graphs:
             self.graph(precision)
-        goldens = self.goldens
+        goldens, _ = self.goldens, self.golden_inputs
         if goldens is not None and self.manifest.goldens is not None:
-            shape = (len(self.manifest.goldens.samples), *self.manifest.spec.output_ports()[-1].shape[1:])
+            wanted = (len(self.manifest.goldens.samples), *self.manifest.spec.output_ports()[-1].shape[1:])
+            rank = len(wanted) == goldens.ndim
+            shape = tuple(b if a is None else a for a, b in zip(wanted, goldens.shape, strict=True)) if rank else wanted
             if goldens.shape != shape:
                 raise IntegrityError(f"{self.path}: the goldens have shape {goldens.shape}, the manifest says {shape}.")
             if not -math.inf < float(goldens.min()) <= float(goldens.max()) < math.inf:
@@ -389,7 +411,8 @@ def _open_onnx(path: Path, spec: Spec | None) -> Bundle:
         text = header.metadata.get(METADATA_SPEC)
         if text is None:
             raise SpecError(
-                f"{path} does not say what its inputs mean. Pass spec=..., or export it with a spec; its inputs are: "
+                f"{path} does not say what its inputs mean. In Python, Generator.load takes spec=...; for the "
+                "command line make it a bundle: ganrt export model.onnx. Its inputs are: "
                 f"{legible(', '.join(port.name for port in header.inputs) or 'none')}."
             )
         try:
@@ -408,20 +431,22 @@ def _open_onnx(path: Path, spec: Spec | None) -> Bundle:
     return Bundle(path, manifest, _File(path))
 
 
-_NPY = rb"\x93NUMPY\x01\x00..\{'descr': '<f4', 'fortran_order': False, 'shape': \(([0-9, ]{1,100})\), \} *\n"
+_NPY = rb"\x93NUMPY\x01\x00..\{'descr': '(%b)', 'fortran_order': False, 'shape': \(([0-9, ]{1,100})\), \} *\n"
 
 
-def _read_npy(data: bytes, source: str) -> NDArray[np.float32]:
-    """A float32 .npy member as numpy writes it, read-only: its header is not evaluated, its numbers are not copied."""
+def _read_npy(data: bytes, source: str, dtype: str = "float32") -> NDArray[Any]:
+    """A .npy member as numpy writes it, read-only: its header is not evaluated, its numbers are not copied."""
     import numpy as np
 
-    match = re.match(_NPY, data, re.DOTALL)
+    kind = np.dtype(dtype).newbyteorder("<")
+    match = re.match(_NPY % re.escape(kind.str.encode()), data, re.DOTALL)
     if match is None:
-        raise IntegrityError(f"{source} is not a .npy file of float32 numbers in C order.")
-    shape, start = tuple(int(size) for size in re.findall(rb"\d+", match[1])), match.end()
-    if start != 10 + int.from_bytes(data[8:10], "little") or 4 * math.prod(shape) != len(data) - start:
-        raise IntegrityError(f"{source} holds {len(data) - start} bytes of numbers, its header says float32 {shape}.")
-    return np.frombuffer(data, "<f4", offset=start).reshape(shape)
+        raise IntegrityError(f"{source} is not a .npy file of {dtype} numbers in C order.")
+    shape, start = tuple(int(size) for size in re.findall(rb"\d+", match[2])), match.end()
+    size = kind.itemsize * math.prod(shape)
+    if start != 10 + int.from_bytes(data[8:10], "little") or size != len(data) - start:
+        raise IntegrityError(f"{source} holds {len(data) - start} bytes of numbers, its header says {dtype} {shape}.")
+    return np.frombuffer(data, kind, offset=start).reshape(shape)
 
 
 def _write_zip(target: Path, contents: Mapping[str, bytes]) -> None:

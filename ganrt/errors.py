@@ -16,6 +16,8 @@
       OutputError            a result could not be written
       MissingExtra           an optional package is not installed
       DataError              training data that is missing or unusable
+      CheckpointError        a checkpoint that is missing, unsafe to read, or not this network's
+      ExportError            a module that cannot be exported
       TrainingError          training cannot go on
 
 Each message is one or two plain sentences: what was asked, what is wrong, what to do. The cause is chained.
@@ -27,7 +29,9 @@ __all__ = [
     "BackendUnavailable",
     "BundleError",
     "BundleNotFound",
+    "CheckpointError",
     "DataError",
+    "ExportError",
     "FidelityError",
     "FormatTooNew",
     "GanrtError",
@@ -115,6 +119,14 @@ class MissingExtra(GanrtError):
 
 class DataError(GanrtError):
     """Training data is missing or unusable."""
+
+
+class CheckpointError(GanrtError):
+    """A checkpoint is missing, unsafe to read, or not this network's."""
+
+
+class ExportError(GanrtError):
+    """A module cannot be exported."""
 
 
 class TrainingError(GanrtError):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .backends import NAMES, open_session
 from .backends.acceptance import References
@@ -20,12 +20,13 @@ from .bundle import Bundle
 from .environment import usable_cores
 from .errors import ArgumentError, BackendError
 from .latents import Choice as LabelChoice
-from .latents import Draws, check_range, walk
+from .latents import Draws, walk
 from .manifest import Precision
 from .spec import Image, Port, Spec
 
 __all__ = ["Generator"]
 
+_CONVERTED = {"f": "fiub", "i": "ib", "u": "u", "b": "b"}  # kind that a graph takes -> kinds that are converted to it
 Kind: TypeAlias = Literal["uint8", "float"]
 Feeds: TypeAlias = Callable[[int, int], dict[str, NDArray[Any]]]
 
@@ -44,7 +45,8 @@ class Generator:
         self._sessions: dict[str, Session] | None = sessions
         self._lock = threading.Lock()
         self._plans: dict[int, tuple[Piece, ...]] = {}
-        self._ports = {port.dtype: port for port in self._spec.output_ports()}
+        ports = self._spec.output_ports()  # for pictures two: the pixels and what the network gives
+        self._ports = {"float": ports[-1]} | ({"uint8": ports[0]} if isinstance(self._spec.output, Image) else {})
         self._preferred = choice.best()
         self._session(self._preferred)
 
@@ -185,9 +187,9 @@ class Generator:
         if n < 1:
             raise ArgumentError(f"n is {n}; at least one sample must be asked for.")
         if batch is not None:
-            check_range(0, 0, batch)
-            if batch < 1:
-                raise ArgumentError(f"batch is {batch}; it must be at least 1.")
+            whole = isinstance(batch, (int, np.integer)) and not isinstance(batch, bool)
+            if not whole or not 1 <= batch <= 1 << 32:
+                raise ArgumentError(f"batch is {batch!r}; give a whole number from 1 up.")
         port, size = self._port(output), batch or self._plan(n)[0].size
         return (self._compute(draws.feeds, at, min(size, n - at), port) for at in range(0, n, size))
 
@@ -212,6 +214,17 @@ class Generator:
 
         return self._compute(part, 0, frames, self._port(output))
 
+    def run(self, inputs: Mapping[str, ArrayLike] | Sequence[ArrayLike]) -> dict[str, NDArray[Any]]:
+        """The graph's outputs for inputs that you bring: nothing is drawn, nothing is split.
+
+        `inputs`: an array for each input of `spec.input_ports()`, by name or in that order, the batch first. Whole
+        numbers and float64 are converted where the graph takes float32.
+        Returns every output of the graph by name, in its order: for pictures the pixels and the raw output, and what
+        else the graph gives. Raises ArgumentError when an input is missing, unknown, or of another type or shape.
+        """
+        feeds = _given(self._spec, inputs)
+        return self._session(self._preferred).evaluate(feeds, [port.name for port in self._spec.graph_outputs()])
+
     def warm_up(self, n: int = 1) -> Self:
         """Runs what `sample(n)` will run, twice, so that the next call meets no first-time cost. Returns itself."""
         for _ in range(2):
@@ -226,6 +239,7 @@ class Generator:
             session.close()
 
     def __enter__(self) -> Self:
+        self._session(self._preferred)  # a closed one says so here
         return self
 
     def __exit__(
@@ -234,9 +248,14 @@ class Generator:
         self.close()
 
     def _compute(self, feeds: Feeds, offset: int, n: int, port: Port) -> NDArray[Any]:
-        pieces = self._plan(n)
-        first = self._session(pieces[0].backend)
-        result = first.empty((n, *port.shape[1:]), port.dtype)  # type: ignore[arg-type]
+        try:
+            pieces = self._plan(n)
+            first = self._session(pieces[0].backend)
+            result = first.empty((n, *port.shape[1:]), port.dtype)  # type: ignore[arg-type]
+        except MemoryError as problem:
+            raise ArgumentError(
+                f"{n} samples at once do not fit into memory; stream(n) gives them piece by piece."
+            ) from problem
         if len(pieces) == 1:
             first.run(feeds(offset, n), {port.name: result})
             return result
@@ -266,12 +285,49 @@ class Generator:
 
     def _port(self, output: Kind | None) -> Port:
         if output is None:
-            return self._ports.get("uint8") or self._ports["float32"]
-        port = self._ports.get({"uint8": "uint8", "float": "float32"}.get(output, ""))
+            return self._ports.get("uint8") or self._ports["float"]
+        port = self._ports.get(output) if isinstance(output, str) else None
         if port is None:
             known = '"uint8" or "float"' if isinstance(self._spec.output, Image) else '"float"'
             raise ArgumentError(f"output is {output!r}; this generator gives {known}.")
         return port
+
+
+def _given(spec: Spec, inputs: Mapping[str, ArrayLike] | Sequence[ArrayLike]) -> dict[str, NDArray[Any]]:
+    """The arrays that the user brought, as the graph takes them."""
+    ports = spec.input_ports()
+    names = ", ".join(port.name for port in ports)
+    if not isinstance(inputs, Mapping):
+        if not isinstance(inputs, (tuple, list)) or len(inputs) != len(ports):
+            raise ArgumentError(
+                f"run takes a mapping with an array for each of: {names}; or all of them in that order."
+            )
+        inputs = {port.name: array for port, array in zip(ports, inputs, strict=True)}
+    unknown = next((name for name in inputs if all(name != port.name for port in ports)), None)
+    if unknown is not None:
+        raise ArgumentError(f"There is no input {unknown!r}; this graph takes: {names}.")
+    feeds: dict[str, NDArray[Any]] = {}
+    for port in ports:
+        if port.name not in inputs:
+            raise ArgumentError(f"The input '{port.name}' is missing; this graph takes: {names}.")
+        try:
+            array = np.asarray(inputs[port.name])
+        except (TypeError, ValueError, RuntimeError) as problem:
+            raise ArgumentError(f"The input '{port.name}' is not an array of numbers: {problem}.") from problem
+        if array.dtype.kind not in _CONVERTED[np.dtype(port.dtype).kind]:
+            raise ArgumentError(f"The input '{port.name}' is {array.dtype}; the graph takes {port.dtype}.")
+        fits = array.ndim == len(port.shape) and all(
+            size in (None, found) for size, found in zip(port.shape, array.shape, strict=True)
+        )
+        if not fits or 0 in array.shape:
+            shape = ", ".join("any" if size is None else str(size) for size in ("n", *port.shape[1:]))
+            raise ArgumentError(f"The input '{port.name}' has the shape {array.shape}; the graph takes [{shape}].")
+        feeds[port.name] = np.ascontiguousarray(array, port.dtype)
+    sizes = {name: len(array) for name, array in feeds.items()}
+    if len(set(sizes.values())) > 1:
+        listing = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise ArgumentError(f"The inputs must have the same batch, their first dimension; here it is: {listing}.")
+    return feeds
 
 
 def _threads(threads: int | None) -> int:
@@ -291,5 +347,6 @@ def _precision(bundle: Bundle, wanted: str) -> tuple[str, Precision]:
         raise ArgumentError(f"There is no precision '{wanted}'; ganrt knows: auto, {', '.join(GRAPH_OF)}.")
     graph = GRAPH_OF[wanted]
     if graph not in have:
-        raise ArgumentError(f"{bundle.path} holds no {graph} graph, which {wanted} needs; it has: {', '.join(have)}.")
+        name = bundle.manifest.name
+        raise ArgumentError(f"The bundle '{name}' holds no {graph} graph; it has: {', '.join(have)}.")
     return wanted, graph

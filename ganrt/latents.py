@@ -26,6 +26,7 @@ __all__ = ["MAX_SEED", "Choice", "Draws", "draw", "draw_code", "draw_label", "sl
 
 MAX_SEED = 2**64 - 1
 _MAX_INDEX = 2**53  # keeps every counter, and n itself, exact in a float as well
+_MAX_FRAMES = 1_000_000  # of a walk, which is drawn at once
 _WORDS = 4  # 64-bit words a Philox counter step gives
 
 Choice: TypeAlias = int | str | Sequence[int | str]
@@ -164,8 +165,8 @@ def walk(
     """
     if len(seeds) < 2:
         raise ArgumentError("A walk needs at least two seeds to go between.")
-    if isinstance(frames, bool) or not isinstance(frames, (int, np.integer)) or frames < 2:
-        raise ArgumentError(f"frames is {_shown(frames)}; a walk has at least 2.")
+    if isinstance(frames, bool) or not isinstance(frames, (int, np.integer)) or not 2 <= frames <= _MAX_FRAMES:
+        raise ArgumentError(f"frames is {_shown(frames)}; a walk has from 2 to {_MAX_FRAMES:,}.")
     ends = [Draws(spec, seed, 0, 1, label=label, code=code, truncation=truncation).feeds(0, 1) for seed in seeds]
     position = np.linspace(0, len(seeds) - 1, frames)
     leg = np.minimum(position.astype(np.int64), len(seeds) - 2)

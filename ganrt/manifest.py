@@ -60,11 +60,16 @@ class Golden(_Record, frozen=True):
 
 
 class Goldens(_Record, frozen=True):
-    """Reference outputs: a .npy member with the raw output of every golden, float32 [len(samples), ...]."""
+    """Reference outputs: a .npy member with the raw output of every golden, float32 [len(samples), ...].
+
+    `inputs`: input -> .npy member [len(samples), ...], for a graph that takes a signal; the samples' arguments then say
+    nothing.
+    """
 
     file: str
     samples: Annotated[tuple[Golden, ...], Meta(min_length=1, max_length=4096)]
     bounds: dict[Precision, Bound]
+    inputs: dict[str, str] = {}
 
 
 class Manifest(_Record, frozen=True):
@@ -89,7 +94,7 @@ class Manifest(_Record, frozen=True):
     provenance: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        used = [*self.graphs.values(), *self.engines.values(), *([self.goldens.file] if self.goldens else [])]
+        used = [*self.graphs.values(), *self.engines.values(), *self._golden_files()]
         for member in used:
             if member not in self.files:
                 raise ValueError(f"{member!r} is used but not listed in files")
@@ -97,6 +102,9 @@ class Manifest(_Record, frozen=True):
             raise ValueError(f"quality, fidelity and provenance go at most {_NESTING} levels deep")
         for golden in self.goldens.samples if self.goldens else ():
             _check_golden(golden, self.spec)
+
+    def _golden_files(self) -> tuple[str, ...]:
+        return () if self.goldens is None else (self.goldens.file, *self.goldens.inputs.values())
 
 
 class _Version(msgspec.Struct):

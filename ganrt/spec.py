@@ -26,6 +26,7 @@ __all__ = [
     "Signal",
     "Spec",
     "Table",
+    "Tensor",
     "Truncation",
 ]
 
@@ -122,22 +123,26 @@ class Truncation(_Part, frozen=True, tag="truncation"):
 
 
 class Signal(_Part, frozen=True, tag="signal"):
-    """A picture, sound, spectrogram or mask that the user brings; `shape` follows the batch, None for any size."""
+    """What the user brings: a picture, sound, spectrogram, mask, or a tensor that the spec says no more of.
+
+    `shape` follows the batch, None for any size.
+    """
 
     name: TensorName
-    kind: Literal["image", "audio", "mel", "mask"]
+    kind: Literal["image", "audio", "mel", "mask", "tensor"]
     shape: tuple[Extent | None, ...]
-    dtype: Literal["float32", "uint8", "int64"] = "float32"
+    dtype: Literal["float32", "float64", "float16", "uint8", "int32", "int64", "bool"] = "float32"
 
 
 class Image(_Part, frozen=True, tag="image", tag_field="kind"):
     """Pictures: `name` is uint8 [batch, height, width, channels], made in the graph.
 
     `raw` is the network's own output, float32 [batch, channels, height, width], whose `low` .. `high` became 0 .. 255.
+    `height` and `width` are None where they follow the input.
     """
 
-    height: Extent
-    width: Extent
+    height: Extent | None
+    width: Extent | None
     channels: Annotated[int, Meta(ge=1, le=4)]
     name: TensorName = "image"
     raw: TensorName = "image_float"
@@ -147,14 +152,17 @@ class Image(_Part, frozen=True, tag="image", tag_field="kind"):
     def __post_init__(self) -> None:
         if not -_FLOAT32_MAX <= self.low < self.high <= _FLOAT32_MAX:
             raise SpecError(f"'{self.raw}' runs from {self.low} to {self.high}; low must be below high")
-        if self.height * self.width * self.channels > _MAX_VALUES:
+        if (self.height or 1) * (self.width or 1) * self.channels > _MAX_VALUES:
             raise SpecError(f"a picture of {self.height}x{self.width}x{self.channels} values is larger than 2**31")
 
 
 class Audio(_Part, frozen=True, tag="audio", tag_field="kind"):
-    """Sound: float32 [batch, channels, length] in -1 .. 1 at `sample_rate` Hz."""
+    """Sound: float32 [batch, channels, length] in -1 .. 1 at `sample_rate` Hz.
 
-    length: Extent
+    `length` is None where it follows the input.
+    """
+
+    length: Extent | None
     sample_rate: Annotated[int, Meta(ge=1, le=1_000_000)]
     channels: Annotated[int, Meta(ge=1, le=64)] = 1
     raw: TensorName = "audio"
@@ -171,26 +179,37 @@ class Table(_Part, frozen=True, tag="table", tag_field="kind"):
             raise SpecError(f"'{self.raw}' needs at least one column, and each its own name")
 
 
+class Tensor(_Part, frozen=True, tag="tensor", tag_field="kind"):
+    """Numbers that the spec says no more of, [batch, *shape]; None for a size that follows the input."""
+
+    shape: tuple[Extent | None, ...]
+    raw: TensorName = "output"
+    dtype: Literal["float32", "float64", "float16", "uint8", "int32", "int64", "bool"] = "float32"
+
+
 Input: TypeAlias = Latent | Label | Code | Truncation | Signal
-Output: TypeAlias = Image | Audio | Table
+Output: TypeAlias = Image | Audio | Table | Tensor
 
 
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Inputs in the order of the graph, and the output."""
+    """Inputs in the order of the graph, the output, and what else the graph gives beside it (`also`)."""
 
     inputs: tuple[Input, ...]
     output: Output
+    also: tuple[Tensor, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.inputs:
             raise SpecError("a generator takes at least one input")
-        names = [part.name for part in self.inputs] + [port.name for port in self.output_ports()]
+        names = [part.name for part in self.inputs] + [port.name for port in self.graph_outputs()]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise SpecError(f"two inputs or outputs are called '{twice[0]}'")
         for role in (Label, Truncation):
             if sum(isinstance(part, role) for part in self.inputs) > 1:
                 raise SpecError(f"a generator takes at most one {role.__name__.lower()}")
+        if not self.signals and any(None in port.shape[1:] for port in self.graph_outputs()):
+            raise SpecError("an output whose size follows the input needs a signal to follow")
         normal = any(isinstance(part, Latent) and part.distribution != "uniform" for part in self.inputs)
         if self.truncation is not None and self.truncation.how == "threshold" and not normal:
             raise SpecError("a truncation threshold needs a latent with a normal distribution")
@@ -219,8 +238,12 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The tensors that the graph must take, the batch first."""
         return tuple(port for port in map(_input_port, self.inputs) if port is not None)
 
+    def graph_outputs(self) -> tuple[Port, ...]:
+        """Every tensor that the graph must give, in its order, the batch first."""
+        return (*self.output_ports(), *(Port(one.raw, one.dtype, (None, *one.shape)) for one in self.also))
+
     def output_ports(self) -> tuple[Port, ...]:
-        """The tensors that the graph must give, the batch first."""
+        """The tensors of the output itself: for pictures the pixels, and last what the network gives."""
         match self.output:
             case Image(height=height, width=width, channels=channels, name=name, raw=raw):
                 return (
@@ -231,10 +254,12 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 return (Port(raw, "float32", (None, channels, length)),)
             case Table(columns=columns, raw=raw):
                 return (Port(raw, "float32", (None, len(columns))),)
+            case Tensor(shape=shape, raw=raw, dtype=dtype):
+                return (Port(raw, dtype, (None, *shape)),)
 
     def check_ports(self, inputs: tuple[Port, ...], outputs: tuple[Port, ...], source: str) -> None:
         """Raises SpecError when a graph with these ports is not the one that the spec describes."""
-        for side, wanted, found in (("input", self.input_ports(), inputs), ("output", self.output_ports(), outputs)):
+        for side, wanted, found in (("input", self.input_ports(), inputs), ("output", self.graph_outputs(), outputs)):
             have = {port.name: port for port in found}
             for port in wanted:
                 if port.name not in have:

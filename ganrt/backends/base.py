@@ -12,7 +12,7 @@ version and this machine, and holds `ganrt.cache.lock` meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
@@ -95,6 +95,10 @@ class Session(Protocol):
 
         Returns when they are. Raises BackendError, with the engine's own exception as its cause.
         """
+        ...
+
+    def evaluate(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """The named outputs in arrays of their own, where their size is known only after the call."""
         ...
 
     def close(self) -> None:

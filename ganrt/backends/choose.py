@@ -65,7 +65,9 @@ def candidates(wanted: str, precision: str) -> tuple[str, ...]:
         raise BackendUnavailable(f"No engine is installed. Install one: {available(NAMES[0]).install}")
     able = tuple(name for name in usable if precision in precisions(name))
     if not able:
-        raise BackendUnavailable(f"No engine here computes in {precision} (asked: {', '.join(usable)}).")
+        others = [name for name in NAMES if name not in usable and precision in precisions(name)]
+        hint = f" Install one that does: {available(others[0]).install}" if others else ""
+        raise BackendUnavailable(f"No engine here computes in {precision}; tried: {', '.join(usable)}.{hint}")
     return able
 
 
@@ -102,8 +104,8 @@ def choose(
     if not choice.accepted:
         raise problems[0]
     kept = cache.write(entry, msgspec.json.encode(choice))
-    # alone and forgotten at once, a measurement would only cost time; a signal is the user's, there is none to time
-    if not references.spec.signals and (len(choice.accepted) > 1 or kept):
+    # alone and forgotten at once, a measurement would only cost time; without a signal there is nothing to time
+    if (references.available or not references.spec.signals) and (len(choice.accepted) > 1 or kept):
         choice.costs = measure({name: open_session(name) for name in choice.accepted}, references, choice)
         cache.write(entry, msgspec.json.encode(choice))
     return choice

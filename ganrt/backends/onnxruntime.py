@@ -6,8 +6,9 @@ Documentation: https://onnxruntime.ai/docs/api/python/api_summary.html (I/O bind
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,6 +50,9 @@ class OnnxRuntimeSession:
     """One `InferenceSession`; every thread has an I/O binding of its own."""
 
     def __init__(self, graph: Graph, options: Options) -> None:
+        os.environ.setdefault(
+            "ORT_DISABLE_TELEMETRY", "1"
+        )  # from 1.29 it reports to its maker by default, on Linux too
         try:
             import onnxruntime as ort
         except ImportError as problem:
@@ -59,7 +63,9 @@ class OnnxRuntimeSession:
         settings.log_severity_level = 4  # its errors come as exceptions; it would print them too
         settings.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
         with _translated("cannot use this graph"):
-            self._session = ort.InferenceSession(graph.data, settings, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(
+                graph.data, settings, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         self._info = SessionInfo(NAME, f"ONNX Runtime {ort.__version__}", "CPU", graph.precision, options.threads)
         self._bindings = threading.local()
 
@@ -73,22 +79,32 @@ class OnnxRuntimeSession:
     def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
         if sum(array.nbytes for array in outputs.values()) < _SMALL:
             with _translated("failed while running"):
-                results = self._session.run(list(outputs), dict(inputs))
+                results = self._open().run(list(outputs), dict(inputs))
             for array, result in zip(outputs.values(), results, strict=True):
                 np.copyto(array, result, casting="no")
             return
         binding = getattr(self._bindings, "binding", None)
         with _translated("failed while running"):
             if binding is None:
-                binding = self._bindings.binding = self._session.io_binding()
+                binding = self._bindings.binding = self._open().io_binding()
             for name, array in inputs.items():
                 binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
             for name, array in outputs.items():
                 binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
             try:
-                self._session.run_with_iobinding(binding)
+                self._open().run_with_iobinding(binding)
             finally:
                 binding.clear_binding_outputs()  # the arrays are the caller's and may be gone by the next call
+
+    def evaluate(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        with _translated("failed while running"):
+            return dict(zip(outputs, self._open().run(list(outputs), dict(inputs)), strict=True))
+
+    def _open(self) -> Any:
+        session = self.__dict__.get("_session")
+        if session is None:  # another thread closed it meanwhile
+            raise BackendError("The generator is closed; load it again.")
+        return session
 
     def close(self) -> None:
         self.__dict__.pop("_session", None)
@@ -100,6 +116,8 @@ def _translated(what: str) -> Iterator[None]:
     """The engine's exceptions as ganrt's, at the only place where the engine is called."""
     try:
         yield
+    except BackendError:
+        raise
     except Exception as problem:
         raise BackendError(f"ONNX Runtime {what}: {_first_line(problem)}") from problem
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -88,6 +88,14 @@ class OpenVinoSession:
                 request.set_tensor(name, self._tensor(array, shared_memory=True))
             request.infer()
 
+    def evaluate(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        with _translated("failed while running"):
+            request = self._request(())
+            for name, array in inputs.items():
+                request.set_tensor(name, self._tensor(array, shared_memory=True))
+            request.infer()
+            return {name: np.array(request.get_tensor(name).data) for name in outputs}
+
     def close(self) -> None:
         self.__dict__.pop("_model", None)
         self._requests = threading.local()
@@ -96,7 +104,10 @@ class OpenVinoSession:
         """This thread's request for these outputs: the model fills every output, also into an array set long ago."""
         requests = self._requests.__dict__.setdefault("by_outputs", {})
         if outputs not in requests:
-            requests[outputs] = self._model.create_infer_request()
+            model = self.__dict__.get("_model")
+            if model is None:  # another thread closed it meanwhile
+                raise BackendError("The generator is closed; load it again.")
+            requests[outputs] = model.create_infer_request()
         return requests[outputs]
 
     def _precision(self, options: Options) -> str:

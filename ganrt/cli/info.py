@@ -10,7 +10,7 @@ import msgspec
 
 from ..bundle import Bundle
 from ..manifest import Manifest
-from ..spec import Audio, Code, Image, Input, Label, Latent, Output, Signal, Spec, Table, Truncation
+from ..spec import Audio, Code, Image, Input, Label, Latent, Output, Signal, Spec, Table, Tensor, Truncation
 from .options import Json, Source
 from .terminal import plain, print_json, rows, show, size
 
@@ -84,7 +84,7 @@ def _takes(part: Input) -> str:
             usual = "none" if default is None else f"{default:g}"
             return f"truncation, {minimum:g} to {maximum:g}, usually {usual}"
         case Signal(kind=kind, dtype=dtype, shape=shape):
-            return f"{kind}, {dtype} [n, {', '.join('any' if extent is None else str(extent) for extent in shape)}]"
+            return f"{kind}, {dtype} [{', '.join(['n', *('any' if size is None else str(size) for size in shape)])}]"
 
 
 def _gives(output: Output) -> tuple[str, str]:
@@ -92,11 +92,15 @@ def _gives(output: Output) -> tuple[str, str]:
     match output:
         case Image(name=name, height=height, width=width, channels=channels):
             colour = {1: "grey", 2: "grey with transparency", 3: "colour", 4: "colour with transparency"}[channels]
-            return name, f"pictures, {width} x {height}, {colour}: uint8 [n, {height}, {width}, {channels}]"
+            size = f"{width} x {height}, " if height and width else "of the input's size, "
+            return name, f"pictures, {size}{colour}: uint8 [n, {height or 'any'}, {width or 'any'}, {channels}]"
         case Audio(raw=raw, length=length, sample_rate=rate, channels=channels):
-            return raw, f"sound, {length / rate:.3g} s at {rate} Hz: float32 [n, {channels}, {length}]"
+            lasts = f"{length / rate:.3g} s" if length else "as long as the input says,"
+            return raw, f"sound, {lasts} at {rate} Hz: float32 [n, {channels}, {length or 'any'}]"
         case Table(raw=raw, columns=columns):
             return raw, f"a table with the columns {', '.join(columns)}: float32 [n, {len(columns)}]"
+        case Tensor(raw=raw, dtype=dtype, shape=shape):
+            return raw, f"{dtype} [{', '.join(['n', *('any' if size is None else str(size) for size in shape)])}]"
 
 
 def _goldens(manifest: Manifest) -> Iterator[tuple[str, str]]:
@@ -126,10 +130,14 @@ def _call(source: str, manifest: Manifest) -> Iterator[str]:
     yield "from ganrt import Generator"
     yield f"{name} = Generator.load({source!r})"
     if not spec.signals:
-        what = {Image: "images", Audio: "sounds", Table: "rows"}[type(spec.output)]
+        what = {Image: "images", Audio: "sounds", Table: "rows", Tensor: "values"}[type(spec.output)]
         port = spec.output_ports()[0]
         shape = ", ".join(map(str, (16, *port.shape[1:])))
         yield f"{what} = {name}.sample(16, {', '.join(_arguments(spec))})  # {port.dtype} [{shape}]"
+    else:
+        given = ", ".join(f"{port.name!r}: {port.name}" for port in spec.input_ports())
+        names = ", ".join(port.name for port in spec.graph_outputs())
+        yield f"outputs = {name}.run({{{given}}})  # arrays by name: {names}"
 
 
 def _arguments(spec: Spec) -> Iterator[str]:

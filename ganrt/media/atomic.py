@@ -33,11 +33,18 @@ class Replacement:
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> Self:
-        with _explained(self.path):
-            if self.path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "It is a folder")
-            self._file = self._temporary.open("xb")
+        try:
+            with _explained(self.path):
+                if self.path.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, "It is a folder")
+                self._file = self._temporary.open("xb")
+        except BaseException:  # Ctrl-C between the file and its name here
+            self._remove()
+            raise
         return self
+
+    def __del__(self) -> None:
+        self._remove()  # Ctrl-C between __enter__ and the block, where no __exit__ follows
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -48,10 +55,15 @@ class Replacement:
                     self._open.close()
                     os.replace(self._temporary, self.path)
         finally:
-            with suppress(OSError):  # closing flushes, and so fails again on a full disk
-                self._open.close()
-            with suppress(OSError):
-                self._temporary.unlink(missing_ok=True)
+            self._remove()
+
+    def _remove(self) -> None:
+        """The temporary closed and gone; after the rename there is none."""
+        with suppress(OSError):  # closing flushes, and so fails again on a full disk
+            if self._file is not None:
+                self._file.close()
+        with suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
 
     def write(self, data: bytes | memoryview) -> int:
         with _explained(self.path):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError
-from ..spec import Audio, Image, Output, Table
+from ..spec import Audio, Image, Output, Table, Tensor
 from .array import FORMATS as ARRAYS
 from .array import array_writer
 from .atomic import Replacement, make_folder, write_bytes
@@ -70,7 +70,7 @@ def choose_writer(
     `beside`: makes the arrays that go into an .npz beside the samples. Raises ArgumentError for what cannot be.
     """
     singles, film = _FORMATS[type(output)], fps if isinstance(output, Image) else None
-    whole = (*(() if film is None else FILMS), *ARRAYS)
+    whole = tuple(dict.fromkeys((*(() if film is None else FILMS), *ARRAYS)))
     if target is None:
         suffix = format or (singles if film is None else FILMS)[0]
         several_sounds = isinstance(output, Audio) and count > 1 and suffix in SOUNDS
@@ -87,7 +87,8 @@ def choose_writer(
         return Writer(inside, partial(_made_first, path, open_file))
     if isinstance(output, Audio):
         return Writer(path, partial(_folder, files, lambda one: encode_audio(one, output.sample_rate, suffix)))
-    _, scale, tall, wide = layout(1, output.height, output.width, 1, 1 if scale is None else scale)
+    assert isinstance(output, Image)  # a tensor has whole-file formats only
+    _, scale, tall, wide = layout(1, *_extent(output), 1, 1 if scale is None else scale)
     check_format(suffix, tall, wide, output.channels)
     return Writer(path, partial(_folder, files, lambda one: encode_image(enlarge(one, scale), suffix)))
 
@@ -105,12 +106,12 @@ def _one_file(
     if suffix in ARRAYS:
         return partial(array_writer, path, count, beside)
     match output:
-        case Image(height=height, width=width) if fps is not None and suffix in FILMS:
-            check_film(suffix, height, width, fps, scale)
+        case Image() if fps is not None and suffix in FILMS:
+            check_film(suffix, *_extent(output), fps, scale)
             return partial(_at_once, path, lambda every: encode_video(every, suffix, fps, scale))
-        case Image(height=height, width=width, channels=channels):
-            _, _, tall, wide = layout(count, height, width, columns, scale)
-            check_format(suffix, tall, wide, channels)
+        case Image():
+            _, _, tall, wide = layout(count, *_extent(output), columns, scale)
+            check_format(suffix, tall, wide, output.channels)
             return partial(_at_once, path, lambda every: encode_image(grid(every, columns, scale), suffix))
         case Audio(sample_rate=sample_rate):
             if count > 1:
@@ -118,6 +119,13 @@ def _one_file(
             return partial(_at_once, path, lambda every: encode_audio(every[0], sample_rate, suffix))
         case Table(columns=names):
             return partial(table_writer, path, names)
+        case Tensor():
+            raise AssertionError("a tensor has array formats only, and those were served above")
+
+
+def _extent(image: Image) -> tuple[int, int]:
+    """Height and width; what is drawn from latents has them fixed."""
+    return image.height or 1, image.width or 1
 
 
 def slug(text: str) -> str:
@@ -177,7 +185,12 @@ def _at_once(path: Path, encode: Callable[[NDArray[Any]], memoryview]) -> Iterat
         file.write(encode(np.concatenate(batches)))
 
 
-_FORMATS: dict[type[Output], tuple[str, ...]] = {Image: tuple(PICTURES), Audio: tuple(SOUNDS), Table: TABLES}
+_FORMATS: dict[type[Output], tuple[str, ...]] = {
+    Image: tuple(PICTURES),
+    Audio: tuple(SOUNDS),
+    Table: TABLES,
+    Tensor: tuple(ARRAYS),
+}
 
 
 def _suffix(path: Path, format: str | None, known: tuple[str, ...]) -> str:

@@ -1,6 +1,7 @@
 """The machine, as ganrt sees it."""
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -47,3 +48,11 @@ def test_a_description_names_every_package_installed_or_not():
     packages = {package.name: package.version for package in environment.describe().packages}
     assert packages["numpy"] == __import__("numpy").__version__
     assert "tensorrt-rtx" in packages
+
+
+def test_onnxruntime_reports_nothing_to_its_maker(tmp_path):
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "GANRT_CACHE_DIR": str(tmp_path / "ours")}
+    code = "from ganrt import Generator; Generator.load('digits', backend='onnxruntime').sample(2)"
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    subprocess.run([sys.executable, "-c", code], env=environment | home, check=True)
+    assert not [path for path in tmp_path.rglob("*") if "ours" not in path.parts and path.is_file()]

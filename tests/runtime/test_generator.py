@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ganrt import ArgumentError, BackendError, Generator
 from ganrt.backends import NAMES, available
-from ganrt.latents import draw_label
+from ganrt.latents import draw, draw_label
 
 HERE = [name for name in NAMES if available(name)]
 
@@ -168,6 +168,8 @@ def test_a_closed_generator_says_so_and_closing_twice_is_fine():
         generator.sample()
     generator.close()
     assert repr(generator) == "<Generator 'digits', closed>"
+    with pytest.raises(BackendError, match="is closed"), generator:
+        pass
     with pytest.raises(BackendError, match="The generator 'digits' is closed; load it again"):
         generator.sample()
 
@@ -213,7 +215,7 @@ def test_bad_arguments_are_refused_in_one_sentence(digits, arguments, sentence):
         ({"threads": 0}, "threads is 0; give a whole number from 1 to 1024"),
         ({"threads": "two"}, "threads is 'two'"),
         ({"precision": "fp8"}, "There is no precision 'fp8'; ganrt knows: auto, fp32"),
-        ({"precision": "int8"}, "holds no int8 graph, which int8 needs; it has: fp32"),
+        ({"precision": "int8"}, "The bundle .digits. holds no int8 graph; it has: fp32"),
         ({"backend": "cuda"}, "There is no backend 'cuda'"),
     ],
 )
@@ -224,9 +226,45 @@ def test_bad_load_arguments_are_refused_in_one_sentence(arguments, sentence):
 
 
 def test_batch_of_a_stream_must_be_positive(digits):
-    with pytest.raises(ArgumentError, match="batch is 0; it must be at least 1"):
+    with pytest.raises(ArgumentError, match="batch is 0; give a whole number from 1 up"):
         digits.stream(4, batch=0)
 
 
 def test_numpy_integers_are_integers(digits):
     assert steps(digits.sample(np.int32(2), seed=np.uint64(5)), digits.sample(2, seed=5)) == 0
+
+
+def test_more_than_memory_holds_is_one_sentence():
+    with Generator.load("digits", backend="onnxruntime") as digits:
+        with pytest.raises(ArgumentError, match="do not fit into memory; stream"):
+            digits.sample(10**14)
+        with pytest.raises(ArgumentError, match="a walk has from 2 to 1,000,000"):
+            digits.interpolate(1, 2, frames=10**12)
+
+
+def test_run_evaluates_the_graph_on_given_arrays(tiny_bundles):
+    with Generator.load(tiny_bundles["conditional"]) as generator:
+        z, label = draw(generator.spec.latents[0], 7, 0, 5), [3, 1, 4, 1, 5]
+        outputs = generator.run({"z": z, "label": label})
+        assert list(outputs) == ["image", "image_float"]
+        expected = generator.sample(5, seed=7, label=label, output="float")
+        np.testing.assert_allclose(outputs["image_float"], expected, atol=1e-6)
+        by_position = generator.run((z.astype(np.float64), np.array(label)))
+        np.testing.assert_array_equal(by_position["image"], outputs["image"])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sentence"),
+    [
+        ({"z": np.zeros((2, 8))}, "The input 'label' is missing; this graph takes: z, label."),
+        ({"z": np.zeros((2, 8)), "y": [1, 2]}, "There is no input 'y'; this graph takes: z, label."),
+        ({"z": np.zeros((2, 7)), "label": [1, 2]}, r"The input 'z' has the shape \(2, 7\); the graph takes \[n, 8\]."),
+        ({"z": np.zeros((2, 8)), "label": [1.0, 2]}, "The input 'label' is float64; the graph takes int64."),
+        ({"z": np.zeros((2, 8)), "label": [1]}, "must have the same batch, .*: z 2, label 1."),
+        ({"z": "noise", "label": [1]}, "The input 'z' is <U5; the graph takes float32."),
+        ([np.zeros((2, 8))], "a mapping with an array for each of: z, label; or all of them in that order."),
+    ],
+)
+def test_run_says_what_is_wrong_with_its_inputs(tiny_bundles, inputs, sentence):
+    with Generator.load(tiny_bundles["conditional"]) as generator, pytest.raises(ArgumentError, match=sentence):
+        generator.run(inputs)

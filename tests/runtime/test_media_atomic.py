@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from ganrt import OutputError
-from ganrt.media.atomic import make_folder, write_bytes
+from ganrt.media.atomic import Replacement, make_folder, write_bytes
 
 SLOW_WRITE = """
 import numpy as np, time
@@ -102,3 +103,20 @@ def test_what_is_in_the_way_is_said(tmp_path):
     with pytest.raises(OutputError, match="A file is in the way"):
         make_folder(tmp_path / "file" / "deeper")
     assert names(tmp_path) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("moment", ["while it is opened", "before the block"])
+def test_ctrl_c_at_the_door_leaves_nothing(tmp_path, monkeypatch, moment):
+    def opened_and_stopped(path, mode):
+        path.touch()
+        raise KeyboardInterrupt
+
+    if moment == "while it is opened":
+        monkeypatch.setattr(Path, "open", opened_and_stopped)
+        with pytest.raises(KeyboardInterrupt), Replacement(tmp_path / "a.bin"):
+            pass
+    else:
+        file = Replacement(tmp_path / "a.bin")
+        file.__enter__()
+        del file
+    assert names(tmp_path) == []
