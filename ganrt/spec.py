@@ -180,10 +180,14 @@ class Table(_Part, frozen=True, tag="table", tag_field="kind"):
 
 
 class Tensor(_Part, frozen=True, tag="tensor", tag_field="kind"):
-    """Numbers that the spec says no more of, [batch, *shape]; None for a size that follows the input."""
+    """Numbers that the spec says no more of, [batch, *shape]; None for a size that follows the input.
+
+    `batched` False: [*shape], for what a network gives once for the whole batch.
+    """
 
     shape: tuple[Extent | None, ...]
     raw: TensorName = "output"
+    batched: bool = True
     dtype: Literal["float32", "float64", "float16", "uint8", "int32", "int64", "bool"] = "float32"
 
 
@@ -240,7 +244,7 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def graph_outputs(self) -> tuple[Port, ...]:
         """Every tensor that the graph must give, in its order, the batch first."""
-        return (*self.output_ports(), *(Port(one.raw, one.dtype, (None, *one.shape)) for one in self.also))
+        return (*self.output_ports(), *map(_tensor_port, self.also))
 
     def output_ports(self) -> tuple[Port, ...]:
         """The tensors of the output itself: for pictures the pixels, and last what the network gives."""
@@ -254,8 +258,8 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 return (Port(raw, "float32", (None, channels, length)),)
             case Table(columns=columns, raw=raw):
                 return (Port(raw, "float32", (None, len(columns))),)
-            case Tensor(shape=shape, raw=raw, dtype=dtype):
-                return (Port(raw, dtype, (None, *shape)),)
+            case Tensor():
+                return (_tensor_port(self.output),)
 
     def check_ports(self, inputs: tuple[Port, ...], outputs: tuple[Port, ...], source: str) -> None:
         """Raises SpecError when a graph with these ports is not the one that the spec describes."""
@@ -287,10 +291,14 @@ def _input_port(part: Input) -> Port | None:
             return Port(name, dtype, (None, *shape))
 
 
+def _tensor_port(tensor: Tensor) -> Port:
+    return Port(tensor.raw, tensor.dtype, (None, *tensor.shape) if tensor.batched else tensor.shape)
+
+
 def _fits(wanted: Port, found: Port) -> bool:
     same_rank = len(wanted.shape) == len(found.shape)
     sizes = zip(wanted.shape[1:], found.shape[1:], strict=False)
-    dynamic_batch = bool(found.shape) and found.shape[0] is None
+    dynamic_batch = wanted.shape[:1] != (None,) or (bool(found.shape) and found.shape[0] is None)
     return (
         wanted.dtype == found.dtype
         and same_rank

@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 __all__ = ["main"]
+
+_AGAIN_S = 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,9 +44,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _stop_cleans_up() -> Iterator[None]:
-    """SIGTERM removes half-written files, as Ctrl-C does."""
+    """SIGTERM removes half-written files, as Ctrl-C does.
+
+    It is sent again a second later, until the command has ended: an engine that was just calling back into Python can
+    swallow the exception.
+    """
+    again: list[threading.Timer] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
+        timer = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()
+        again.append(timer)
         raise SystemExit(128 + number)
 
     try:
@@ -54,4 +66,7 @@ def _stop_cleans_up() -> Iterator[None]:
     try:
         yield
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for timer in again:
+            timer.cancel()
         signal.signal(signal.SIGTERM, before)

@@ -215,7 +215,7 @@ def test_bad_arguments_are_refused_in_one_sentence(digits, arguments, sentence):
         ({"threads": 0}, "threads is 0; give a whole number from 1 to 1024"),
         ({"threads": "two"}, "threads is 'two'"),
         ({"precision": "fp8"}, "There is no precision 'fp8'; ganrt knows: auto, fp32"),
-        ({"precision": "int8"}, "The bundle .digits. holds no int8 graph; it has: fp32"),
+        ({"precision": "int8"}, "The bundle 'digits' holds no int8 graph; it has: fp32"),
         ({"backend": "cuda"}, "There is no backend 'cuda'"),
     ],
 )
