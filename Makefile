@@ -20,7 +20,7 @@ check: .venv/installed ## formatter, linter, types, import contracts
 	.venv/bin/lint-imports
 
 unit: .venv/installed ## the tests; `make unit PYTEST="-m slow"` runs the long ones
-	.venv/bin/pytest $(PYTEST)
+	.venv/bin/pytest -n auto $(PYTEST)
 
 wheel: .venv/installed ## the wheel, installed without the build side in an environment of its own
 	rm -rf dist .venv-wheel

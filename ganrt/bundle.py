@@ -32,7 +32,7 @@ from .errors import (
     legible,
 )
 from .manifest import FORMAT, FileEntry, Manifest, Precision, decode, encode
-from .onnx_header import read_onnx_header
+from .onnx_header import OnnxHeader, read_onnx_header
 from .spec import Spec
 
 if TYPE_CHECKING:
@@ -105,18 +105,35 @@ class Bundle:
         return data
 
     def graph(self, precision: Precision = "fp32") -> bytes:
-        """The ONNX bytes of one precision, held to the spec and refused when they point outside the bundle."""
+        """The ONNX bytes of one precision, held to the spec and refused when they point outside the bundle.
+
+        Of a generator of two graphs it is the second, which takes what `mapping` gives.
+        """
         member = self.manifest.graphs.get(precision)
         if member is None:
             have = ", ".join(self.manifest.graphs)
             raise BundleError(f"{self.path} holds no {precision} graph; it has: {have}.")
-        data = self.read(member)
-        source = f"{self.path}: '{member}'"
+        data, header = self._onnx(member)
+        inputs, source = header.inputs, f"{self.path}: '{member}'"
+        if precision in self.manifest.mappings:
+            _, first = self._onnx(self.manifest.mappings[precision])
+            if {(port.name, port.dtype) for port in first.outputs} != {(port.name, port.dtype) for port in inputs}:
+                raise SpecError(f"{source} does not take what '{self.manifest.mappings[precision]}' gives.")
+            inputs = first.inputs
+        self.manifest.spec.check_ports(inputs, header.outputs, source)
+        return data
+
+    def mapping(self, precision: Precision = "fp32") -> bytes | None:
+        """The first of two graphs, from the inputs to w, or None when there is but one."""
+        member = self.manifest.mappings.get(precision)
+        return None if member is None else self._onnx(member)[0]
+
+    def _onnx(self, member: str) -> tuple[bytes, OnnxHeader]:
+        data, source = self.read(member), f"{self.path}: '{member}'"
         header = read_onnx_header(data, source)
         if header.external_data:
             raise UnsafeMember(f"{source} keeps weights in files outside the bundle; export it with weights inside.")
-        self.manifest.spec.check_ports(header.inputs, header.outputs, source)
-        return data
+        return data, header
 
     @cached_property
     def goldens(self) -> NDArray[np.float32] | None:

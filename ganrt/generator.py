@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from .backends import NAMES, open_session
 from .backends.acceptance import References
 from .backends.base import GRAPH_OF, Graph, Options, Session, SessionInfo
+from .backends.chain import Chain, W
 from .backends.choose import SIZES, Choice, candidates, choose
 from .batching import Piece, plan
 from .bundle import Bundle
@@ -77,8 +78,7 @@ class Generator:
         bundle = Bundle.open(source, spec=spec)
         computed, graph_precision = _precision(bundle, precision)
         names = candidates(backend, computed)
-        member = bundle.manifest.graphs[graph_precision]
-        graph = Graph(bundle.graph(graph_precision), bundle.manifest.files[member].sha256, graph_precision)
+        graph = Graph.of(bundle, graph_precision)
         options = Options(threads=cores, precision=computed)
         sessions: dict[str, Session] = {}
 
@@ -213,6 +213,53 @@ class Generator:
             return {name: array[offset : offset + count] for name, array in feeds.items()}
 
         return self._compute(part, 0, frames, self._port(output))
+
+    def styles(
+        self,
+        n: int = 1,
+        *,
+        seed: int = 0,
+        start: int = 0,
+        label: LabelChoice | None = None,
+        truncation: float | None = None,
+    ) -> NDArray[np.float32]:
+        """The mapping alone: w of samples `start` .. `start + n - 1`, float32 [n, layers, size], for `synthesize`.
+
+        `generator.synthesize(generator.styles(n, ...))` is `generator.sample(n, ...)`. Take coarse layers from one and
+        fine ones from another to mix styles (Karras et al. 2019, arXiv:1812.04948); keep w to draw again at once.
+        Raises ArgumentError when the bundle has no mapping of its own.
+        """
+        draws = Draws(self._spec, seed, start, n, label=label, truncation=truncation)
+        if n < 1:
+            raise ArgumentError(f"n is {n}; at least one sample must be asked for.")
+        chain = self._chain()
+        pieces = [chain.mapping.evaluate(draws.feeds(at, min(64, n - at)), (W,))[W] for at in range(0, n, 64)]
+        styles: NDArray[np.float32] = np.concatenate(pieces)
+        return styles
+
+    def synthesize(self, w: NDArray[np.float32], *, output: Kind | None = None) -> NDArray[Any]:
+        """Samples of given styles: w float32 [n, layers, size] as `styles` gives it, mixed or moved as you like.
+
+        Returns what `sample` returns. Raises ArgumentError when w has another shape or the bundle has no mapping.
+        """
+        port, chain = self._port(output), self._chain()
+        w = np.ascontiguousarray(w, np.float32)
+        if w.ndim != 3 or not len(w):
+            raise ArgumentError(f"w has the shape {w.shape}; give [n, layers, size], as styles does.")
+        size = self._plan(len(w))[0].size
+        try:
+            pieces = [chain.synthesis.evaluate({W: w[at : at + size]}, [port.name]) for at in range(0, len(w), size)]
+        except BackendError as problem:
+            raise ArgumentError(
+                f"w of the shape {w.shape} does not fit this generator; styles(1) shows what does."
+            ) from problem
+        return np.concatenate([piece[port.name] for piece in pieces])
+
+    def _chain(self) -> Chain:
+        session = self._session(self._preferred)
+        if not isinstance(session, Chain):
+            raise ArgumentError(f"The generator '{self.name}' is one graph: it has no mapping to call by itself.")
+        return session
 
     def run(self, inputs: Mapping[str, ArrayLike] | Sequence[ArrayLike]) -> dict[str, NDArray[Any]]:
         """The graph's outputs for inputs that you bring: nothing is drawn, nothing is split.

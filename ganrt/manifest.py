@@ -75,7 +75,9 @@ class Goldens(_Record, frozen=True):
 class Manifest(_Record, frozen=True):
     """The whole of manifest.json.
 
-    `graphs`: precision -> member; "fp32" is the reference. `engines`: members built for one engine, by later versions.
+    `graphs`: precision -> member; "fp32" is the reference. `mappings`: the same for a generator of two graphs: the
+    first makes w of the inputs, and the graph of that precision takes w in their place (StyleGAN). `engines`: members
+    built for one engine, by later versions.
     `quality`, `fidelity`, `provenance`: figures and facts for people; nothing is decided by them.
     """
 
@@ -89,12 +91,13 @@ class Manifest(_Record, frozen=True):
     license: str = ""
     goldens: Goldens | None = None
     engines: dict[str, str] = {}
+    mappings: dict[Precision, str] = {}
     quality: dict[str, Any] = {}
     fidelity: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        used = [*self.graphs.values(), *self.engines.values(), *self._golden_files()]
+        used = [*self.graphs.values(), *self.engines.values(), *self.mappings.values(), *self._golden_files()]
         for member in used:
             if member not in self.files:
                 raise ValueError(f"{member!r} is used but not listed in files")

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 import ganrt
@@ -22,13 +23,14 @@ from ganrt.latents import Draws
 from ganrt.manifest import FORMAT, Bound, FileEntry, Golden, Goldens, Manifest
 from ganrt.spec import Spec
 
-from .fidelity import fidelity, hold
+from .fidelity import Fidelity, fidelity, hold
 from .reference import evaluate
 from .to_onnx import export_onnx
 
-__all__ = ["BOUNDS", "choose_goldens", "pack"]
+__all__ = ["BOUNDS", "assemble", "choose_goldens", "pack"]
 
 GRAPH, GOLDENS = "generator.fp32.onnx", "goldens.npy"
+MAPPING, SYNTHESIS = "mapping.fp32.onnx", "synthesis.fp32.onnx"  # of a generator of two graphs
 BOUNDS = {
     "fp32": Bound(psnr_db=70.0, max_step=1),
     "fp16": Bound(psnr_db=50.0, within_one=0.995),
@@ -61,7 +63,51 @@ def pack(
     found = fidelity(module, spec, graph)
     hold(found, BOUNDS["fp32"])
     goldens = choose_goldens(spec)
-    files = {GRAPH: graph, GOLDENS: _golden_rows(module, spec, goldens)}
+    return assemble(
+        path,
+        spec,
+        graph,
+        found,
+        goldens=goldens,
+        golden_rows=_golden_rows(module, spec, goldens),
+        name=name,
+        family=family,
+        description=description,
+        license=license,
+        quality=quality,
+        provenance=provenance,
+    )
+
+
+def assemble(
+    path: Path,
+    spec: Spec,
+    graph: bytes,
+    found: Mapping[str, Fidelity],
+    *,
+    name: str,
+    family: str,
+    goldens: tuple[Golden, ...] = (),
+    golden_rows: NDArray[np.float32] | None = None,
+    golden_inputs: Mapping[str, NDArray[Any]] | None = None,
+    mapping: bytes | None = None,
+    description: str = "",
+    license: str = "",
+    quality: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Writes a graph that passed the gate, with its figures and goldens, as one bundle, whole or not at all.
+
+    `golden_rows`: the module's own output for each golden; `golden_inputs`: what it was given, where the graph takes a
+    signal. Raises OutputError when the bundle cannot be written.
+    """
+    files = {GRAPH: graph} if mapping is None else {SYNTHESIS: graph, MAPPING: mapping}
+    described = None
+    if golden_rows is not None:
+        files[GOLDENS] = _npy(golden_rows)
+        members = {port: f"goldens.{port}.npy" for port in golden_inputs or {}}
+        files |= {members[port]: _npy(array) for port, array in (golden_inputs or {}).items()}
+        described = Goldens(file=GOLDENS, samples=goldens, bounds=BOUNDS, inputs=members)  # type: ignore[arg-type]
     manifest = Manifest(
         format=FORMAT,
         name=name,
@@ -69,10 +115,11 @@ def pack(
         description=description,
         license=license,
         spec=spec,
-        graphs={"fp32": GRAPH},
-        goldens=Goldens(file=GOLDENS, samples=goldens, bounds=BOUNDS),  # type: ignore[arg-type]
+        graphs={"fp32": GRAPH if mapping is None else SYNTHESIS},
+        mappings={} if mapping is None else {"fp32": MAPPING},
+        goldens=described,
         quality=dict(quality or {}),
-        fidelity={"fp32": {backend: msgspec.to_builtins(figures) for backend, figures in found.items()}},
+        fidelity={"fp32": {backend: _figures(figures) for backend, figures in found.items()}},
         provenance={
             **(provenance or {}),
             "ganrt": ganrt.__version__,
@@ -83,6 +130,11 @@ def pack(
         },
     )
     return write_bundle(path, manifest, files)
+
+
+def _figures(figures: Fidelity) -> dict[str, Any]:
+    """What is known of one engine; what is empty is left out."""
+    return {name: value for name, value in msgspec.to_builtins(figures).items() if value not in (None, "")}
 
 
 def choose_goldens(spec: Spec) -> tuple[Golden, ...]:
@@ -99,9 +151,13 @@ def choose_goldens(spec: Spec) -> tuple[Golden, ...]:
     )
 
 
-def _golden_rows(module: nn.Module, spec: Spec, goldens: tuple[Golden, ...]) -> bytes:
-    """The module's own output for each golden, as a .npy member: float32 [goldens, ...]."""
+def _golden_rows(module: nn.Module, spec: Spec, goldens: tuple[Golden, ...]) -> NDArray[np.float32]:
+    """The module's own output for each golden, float32 [goldens, ...]."""
     draws = [Draws(spec, g.seed, g.index, 1, label=g.label, truncation=g.truncation) for g in goldens]
+    return np.concatenate([evaluate(module, spec, draw.feeds(0, 1)) for draw in draws])
+
+
+def _npy(array: NDArray[Any]) -> bytes:
     file = io.BytesIO()
-    np.save(file, np.concatenate([evaluate(module, spec, draw.feeds(0, 1)) for draw in draws]), allow_pickle=False)
+    np.save(file, np.ascontiguousarray(array), allow_pickle=False)
     return file.getvalue()

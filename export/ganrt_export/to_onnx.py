@@ -12,11 +12,6 @@ Equal weights give equal bytes. Nothing of the machine that exported is left ins
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -27,16 +22,18 @@ from onnx_ir.passes import Sequential, common
 from onnxscript.optimizer import fold_constants_ir
 from torch import nn
 
+from ganrt.errors import ExportError
 from ganrt.latents import Draws
 from ganrt.onnx_header import read_onnx_header
-from ganrt.spec import Image, Port, Spec
+from ganrt.spec import Image, Port, Spec, Tensor
 
 from .half_weights import store_half
 from .reference import scale_and_offset
+from .signature import Call, Flat
+from .trace import OPSET, attempts
 
-__all__ = ["OPSET", "export_onnx"]
+__all__ = ["OPSET", "export_onnx", "finish"]
 
-OPSET = 20  # the newest that the exporter writes without converting; every engine of ganrt reads it
 _EXAMPLE_BATCH = 2  # a batch of one would be taken for a constant
 
 
@@ -45,13 +42,31 @@ def export_onnx(module: nn.Module, spec: Spec, *, half_weights: bool = False) ->
 
     `half_weights` stores large weights as float16 and casts them in the graph: half the bytes, the same float32
     arithmetic. They must be numbers that float16 holds exactly (`half_weights.round_weights`).
-    Raises SpecError when the graph is not the one that `spec` describes, FidelityError when weights would change.
+    Raises SpecError when the graph is not the one that `spec` describes, FidelityError when weights would change,
+    ExportError when PyTorch cannot export the module. For modules that need more care: `export_generator`.
     """
-    model = _trace(module, spec)
+    feeds = Draws(spec, seed=0, start=0, count=_EXAMPLE_BATCH).feeds(0, _EXAMPLE_BATCH)
+    names = [port.name for port in spec.input_ports()]
+    examples = [torch.from_numpy(feeds[name]) for name in names]
+    call = Call(tuple(names), tuple(examples), tuple(examples), {})
+    attempt = next(attempts(Flat(module, call), examples, names, [_raw_port(spec).name], [[0]] * len(names)))
+    if attempt.model is None:
+        raise ExportError(f"PyTorch cannot export the module: {attempt.problem}.")
+    return finish(attempt.model, spec, half_weights=half_weights)
+
+
+def finish(model: ir.Model, spec: Spec, *, half_weights: bool = False, trust_shapes: bool = True) -> bytes:
+    """A traced model as the graph of a bundle: constants folded, pixels appended, named by its spec, checked.
+
+    The model gives the network's own output and then what `spec.also` lists. `trust_shapes`: the tracer's shapes are
+    right, so that reshapes computed at run time become constants.
+    """
     graph = model.graph
-    _name_batch(graph)
+    _name_sizes(graph, spec)
+    _keep_outputs_apart(graph)
     fold_constants_ir(model)
-    _fix_reshapes(graph)
+    if trust_shapes:
+        _fix_reshapes(graph)
     if isinstance(spec.output, Image):
         _append_pixels(graph, spec.output)
     _tidy(model)
@@ -65,32 +80,40 @@ def export_onnx(module: nn.Module, spec: Spec, *, half_weights: bool = False) ->
     return data
 
 
-def _trace(module: nn.Module, spec: Spec) -> ir.Model:
-    ports = spec.input_ports()
-    feeds = Draws(spec, seed=0, start=0, count=_EXAMPLE_BATCH).feeds(0, _EXAMPLE_BATCH)
-    examples = tuple(torch.from_numpy(feeds[port.name]) for port in ports)
-    with _quiet():
-        program = torch.onnx.export(
-            module,
-            examples,
-            dynamo=True,
-            optimize=False,  # its own optimiser may drop a small epsilon; the passes here are chosen
-            opset_version=OPSET,
-            input_names=[port.name for port in ports],
-            output_names=[_raw_port(spec).name],
-            dynamic_shapes=tuple({0: torch.export.Dim.DYNAMIC} for _ in ports),
-            verbose=False,
-        )
-    assert program is not None
-    model: ir.Model = program.model
-    return model
-
-
-def _name_batch(graph: ir.Graph) -> None:
-    """The dynamic dimension of every input and output is called `batch`; a frozen one stays as it was traced."""
+def _name_sizes(graph: ir.Graph, spec: Spec) -> None:
+    """Sizes that may change are called `batch` or after their tensor; one frozen by the tracer stays as it was."""
+    ports = {port.name: port for port in (*spec.input_ports(), *spec.graph_outputs())}
     for value in [*graph.inputs, *graph.outputs]:
-        if value.shape is not None and len(value.shape) and not isinstance(value.shape[0], int):
-            value.shape = ir.Shape(["batch", *value.shape[1:]])
+        port = ports.get(str(value.name))
+        if port is None or value.shape is None or len(value.shape) != len(port.shape):
+            continue
+        batched = port.shape[:1] == (None,) and (port in spec.input_ports() or _is_batched(spec, port))
+        sizes = [
+            ("batch" if batched and axis == 0 else f"{value.name}_{axis}") if not isinstance(size, int) else size
+            for axis, size in enumerate(value.shape)
+        ]
+        value.shape = ir.Shape(sizes)
+
+
+def _is_batched(spec: Spec, port: Port) -> bool:
+    return not any(isinstance(one, Tensor) and one.raw == port.name and not one.batched for one in _outputs(spec))
+
+
+def _outputs(spec: Spec) -> tuple[object, ...]:
+    return (spec.output, *spec.also)
+
+
+def _keep_outputs_apart(graph: ir.Graph) -> None:
+    """An output that is an input, a constant or another output gets a value of its own."""
+    seen: set[ir.Value] = {*graph.inputs, *graph.initializers.values()}
+    for index, value in enumerate(list(graph.outputs)):
+        if value in seen:
+            node = ir.node("Identity", [value])
+            graph.append(node)
+            copy = node.outputs[0]
+            copy.shape, copy.type = value.shape, value.type
+            graph.outputs[index] = copy
+        seen.add(graph.outputs[index])
 
 
 def _raw_port(spec: Spec) -> Port:
@@ -122,7 +145,8 @@ def _append_pixels(graph: ir.Graph, image: Image) -> None:
     steps = _node(graph, "Transpose", [steps], {"perm": [0, 2, 3, 1]})
     pixels = _node(graph, "Cast", [steps], {"to": ir.DataType.UINT8.value})
     pixels.name, pixels.type = image.name, ir.TensorType(ir.DataType.UINT8)
-    pixels.shape = ir.Shape(["batch", image.height, image.width, image.channels])
+    height, width = (raw.shape[axis] if raw.shape is not None else None for axis in (2, 3))
+    pixels.shape = ir.Shape(["batch", image.height or height, image.width or width, image.channels])
     graph.outputs.insert(0, pixels)
 
 
@@ -155,22 +179,9 @@ def _tidy(model: ir.Model) -> None:
     model.metadata_props.clear()
     model.doc_string = None
     edges = {*model.graph.inputs, *model.graph.outputs}
-    for node in model.graph:
+    edges |= {value for graph in model.graph.subgraphs() for value in (*graph.inputs, *graph.outputs)}
+    for node in model.graph.all_nodes():
         node.name = node.outputs[0].name  # what an engine names in its errors and profiles
         for value in node.outputs:
             if value not in edges:
                 value.shape = value.type = None  # the tracer's own size names; engines infer them again
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter's notes on its own dependencies are no news to the user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -51,7 +51,16 @@ def open_session(name: str, graph: Graph, options: Options) -> Session:
     if options.precision not in backend.precisions():
         able = ", ".join(backend.precisions())
         raise BackendUnavailable(f"{name} does not compute in {options.precision} on this processor; it can: {able}.")
-    return backend.open_session(graph, options)
+    if graph.mapping is None:
+        return backend.open_session(graph, options)
+    from .chain import Chain
+
+    first = backend.open_session(Graph(graph.mapping, f"{graph.digest}.mapping", graph.precision), options)
+    try:
+        return Chain(first, backend.open_session(graph, options))
+    except BaseException:
+        first.close()
+        raise
 
 
 def _backend(name: str) -> _Backend:

@@ -163,7 +163,7 @@ def hold_all(bundle: Bundle) -> Iterator[Verdict]:
             member = bundle.manifest.graphs.get(GRAPH_OF[precision])
             if member is None:
                 continue
-            graph = Graph(bundle.graph(GRAPH_OF[precision]), bundle.manifest.files[member].sha256, GRAPH_OF[precision])
+            graph = Graph.of(bundle, GRAPH_OF[precision])
             try:
                 session = open_session(name, graph, Options(threads=usable_cores(), precision=precision))
                 with closing(session):

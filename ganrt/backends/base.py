@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import msgspec
 from numpy.typing import DTypeLike, NDArray
 
+from ..bundle import Bundle
 from ..manifest import Precision
 
 __all__ = [
@@ -51,11 +52,22 @@ class Availability(msgspec.Struct, frozen=True):
 
 
 class Graph(msgspec.Struct, frozen=True):
-    """An ONNX model: its bytes, their SHA-256, and the precision that its types say (fp32, fp16, int8)."""
+    """An ONNX model: its bytes, their SHA-256, and the precision that its types say (fp32, fp16, int8).
+
+    `mapping`: another that makes this one's inputs (StyleGAN's first half); `backends.open_session` chains them.
+    """
 
     data: bytes
     digest: str
     precision: str
+    mapping: bytes | None = None
+
+    @classmethod
+    def of(cls, bundle: Bundle, precision: Precision) -> Graph:
+        """The graph of a bundle, every check passed."""
+        data = bundle.graph(precision)
+        member = bundle.manifest.files[bundle.manifest.graphs[precision]]
+        return cls(data, member.sha256, precision, bundle.mapping(precision))
 
 
 class Options(msgspec.Struct, frozen=True):

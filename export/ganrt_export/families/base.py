@@ -2,7 +2,7 @@
 
     NAME                what `ganrt export NAME` calls it
     detect(state)       are these the keys and ranks of this family's generator? Looks at no value.
-    load(state)         the network in eval mode with these weights, sizes read off the shapes; CheckpointError otherwise
+    load(state)         the network in eval mode with these weights, sizes read off shapes; CheckpointError otherwise
 
 Why no base class: a family brings a network of its own and shares nothing with the others but these verbs.
 """

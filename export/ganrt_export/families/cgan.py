@@ -13,7 +13,15 @@ from torch import Tensor, nn
 
 from ganrt.spec import Image, Label, Latent, Spec, Truncation
 
-__all__ = ["Discriminator", "FoldedGenerator", "Generator", "spec"]
+from .base import Loaded, State, load_exactly
+from .layout import Layout, build, foreign, matches, shape
+
+__all__ = ["LAYOUTS", "NAME", "Discriminator", "FoldedGenerator", "Generator", "detect", "load", "spec"]
+
+NAME = "cgan"
+LAYOUTS: tuple[Layout, ...] = (
+    {"embedding.weight": 2, "project.weight": 2, "upsample.0.running_mean": 1, "upsample.2.weight": 4},
+)
 
 
 class Generator(nn.Module):
@@ -114,6 +122,24 @@ class FoldedGenerator(nn.Module):
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
         image: Tensor = self.upsample(self.unflatten(torch.addmm(self.by_label(label), z, self.by_z)))
         return image
+
+
+def detect(state: State) -> bool:
+    """Are these the keys of `Generator`?"""
+    return any(matches(state, layout) for layout in LAYOUTS)
+
+
+def load(state: State) -> Loaded:
+    """The `Generator` with these weights. Raises CheckpointError when they are not one's."""
+    classes, embedding_dim = shape(state, "embedding.weight", 2, NAME)
+    _, inputs = shape(state, "project.weight", 2, NAME)
+    (width,) = shape(state, "upsample.0.running_mean", 1, NAME)
+    z_dim = inputs - embedding_dim
+    if z_dim < 1:
+        raise foreign(NAME, f"an embedding of {embedding_dim} numbers leaves no latent among the {inputs} inputs")
+    network = build(lambda: Generator(z_dim, classes, embedding_dim, width), NAME)
+    load_exactly(network, state, NAME, ignore=("num_batches_tracked",))
+    return Loaded(network, spec(network))
 
 
 def spec(generator: Generator | FoldedGenerator, names: tuple[str, ...] = ()) -> Spec:

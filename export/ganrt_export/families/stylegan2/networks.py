@@ -239,6 +239,24 @@ class Generator(nn.Module):
         w = self.w_avg + psi * (w - self.w_avg)
         return self.synthesis.render([w] * self.synthesis.num_ws)
 
+    def halves(self) -> tuple[nn.Module, nn.Module]:
+        """(z, psi, label) -> w [batch, num_ws, w_dim] for every layer, and w -> image: styles can be mixed and kept."""
+        return Styles(self).eval(), self.synthesis
+
+
+class Styles(nn.Module):
+    """The first half of a `Generator`, up to w."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.mapping, self.w_avg, self.num_ws = generator.mapping, generator.w_avg, generator.synthesis.num_ws
+
+    def forward(self, z: Tensor, psi: Tensor, label: Tensor | None = None) -> Tensor:
+        w = self.mapping(z, label)
+        w = self.w_avg + psi * (w - self.w_avg)
+        ws: Tensor = w.unsqueeze(1).repeat(1, self.num_ws, 1)
+        return ws
+
 
 def _depthwise(fir: Tensor, channels: int) -> nn.Parameter:
     return frozen(fir.expand(channels, 1, *fir.shape))

@@ -1,0 +1,23 @@
+"""Is the exported graph as fast as the one that PyTorch's own exporter writes? Same engine, processes of their own.
+
+Target: never slower than 0.98 times at batch 1 and 8. Both give the network's float output.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+
+from ..runner import interleave, report
+
+RIVAL = "benchmarks.export_speed.rivals.session"
+
+
+def main() -> None:
+    lines, figures = [], {}
+    for n in (1, 8):
+        times = interleave({name: (RIVAL, n, (name,)) for name in ("torch.onnx", "ganrt")}, rounds=15, seconds=0.4)
+        ratio = median([a / b for a, b in zip(times["torch.onnx"], times["ganrt"], strict=True)])
+        row = ", ".join(f"{name} {median(values) * 1e3:.2f} ms" for name, values in times.items())
+        lines.append(f"batch {n}: {row}; ganrt's graph is {ratio:.3f} times as fast (paired, median of 15 rounds)")
+        figures[f"n={n}"] = {"seconds": times, "speed": ratio}
+    report("export_speed", lines, figures)

@@ -1,0 +1,172 @@
+"""The module itself as the oracle: what it answers in PyTorch, on inputs like the example, at any batch.
+
+Looks first whether the module is a function at all: equal inputs must give equal outputs, all of them finite.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganrt.errors import ExportError, legible
+
+from .signature import Call, Flat, leaves
+
+__all__ = ["Oracle"]
+
+_KINDS = {
+    torch.float32: "float32", torch.float64: "float64", torch.float16: "float16", torch.uint8: "uint8",
+    torch.int32: "int32", torch.int64: "int64", torch.bool: "bool",
+}  # fmt: skip
+
+
+class Oracle:
+    """`inputs(batch, seed)` makes inputs like the example's, `outputs(inputs)` asks the module.
+
+    Raises ExportError when the module fails on its example, answers with no tensor, with values that are not finite, or
+    differently to equal inputs.
+    """
+
+    def __init__(self, module: nn.Module, call: Call, inside: Callable[[], Any] | None = None) -> None:
+        self.call = call
+        self._module = _copied(module)
+        self.flat = Flat(self._module, call, inside)
+        self.batches: tuple[int, ...] = ()
+        first, again = self._first(), self.outputs(call.tensors)
+        if not first:
+            raise ExportError("The module returns no tensor, so there is nothing to export.")
+        for name, tensor in zip(self.output_names, first, strict=True):
+            if tensor.dtype not in _KINDS:
+                raise ExportError(
+                    f"The output '{name}' is {str(tensor.dtype).removeprefix('torch.')}, which ganrt's graphs do not "
+                    "give; return real numbers, such as torch.view_as_real(x) of complex ones."
+                )
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise ExportError(
+                    f"The module's output '{name}' is not finite for the example inputs; look at its weights."
+                )
+        if any(not torch.equal(a, b) for a, b in zip(first, again, strict=True)):
+            raise ExportError(self._culprit())
+
+    @property
+    def batch(self) -> int:
+        """Of the example."""
+        return len(self.call.tensors[0])
+
+    def inputs(self, batch: int, seed: int = 0) -> tuple[Tensor, ...]:
+        """Tensors like the example's, other numbers, the batch asked for."""
+        chance = torch.Generator().manual_seed(1000 * seed + batch)
+        return tuple(_vary(tensor, batch, chance) for tensor in self.call.tensors)
+
+    def outputs(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """What the module answers, as copies."""
+        with torch.no_grad():
+            return tuple(tensor.detach().clone() for tensor in self.flat(*(tensor.clone() for tensor in inputs)))
+
+    def answers(self, batch: int, seed: int = 0) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Inputs of this batch and the module's outputs; rows of the example itself where other numbers do not suit it.
+
+        Raises ExportError when the module does not run at this batch at all.
+        """
+        varied = self.inputs(batch, seed)
+        rows = torch.arange(batch) % self.batch
+        plain = tuple(tensor[rows].clone() for tensor in self.call.tensors)
+        problem: Exception | None = None
+        for inputs in (varied, plain):
+            try:
+                found = self.outputs(inputs)
+            except Exception as failed:  # noqa: BLE001  a stranger's forward raises what it likes
+                problem = failed
+                continue
+            if all(not one.is_floating_point() or bool(torch.isfinite(one).all()) for one in found):
+                return inputs, found
+            problem = problem or ValueError("its output is not finite")
+        raise ExportError(
+            f"The module itself does not run at batch {batch} in PyTorch: {_first_line(problem)}. A generator that is "
+            "made for one batch cannot be exported for any."
+        ) from problem
+
+    def _first(self) -> tuple[Tensor, ...]:
+        call = self.call
+        with torch.no_grad():
+            try:
+                result = self._module(*call.args, **call.kwargs)
+            except Exception as problem:
+                raise ExportError(
+                    f"The module fails in PyTorch on its own example inputs: {_first_line(problem)}"
+                ) from problem
+        found = [(name, tensor.detach().clone()) for name, tensor in leaves(result, "output")]
+        self.output_names = tuple(name for name, _ in found)
+        self.nothing = not found
+        return self.outputs(call.tensors) if found else ()
+
+    def _watched(self) -> list[tuple[str, list[Tensor], list[Tensor]]]:
+        """One run: every submodule call with what went in and what came out, innermost first."""
+        seen: list[tuple[str, list[Tensor], list[Tensor]]] = []
+
+        def watch(name: str, part: nn.Module) -> Any:
+            return part.register_forward_hook(
+                lambda _, given, result: seen.append((name, _snapshot(given), _snapshot(result)))
+            )
+
+        handles = [watch(name, part) for name, part in self._module.named_modules() if name]
+        try:
+            self.outputs(self.call.tensors)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return seen
+
+    def _culprit(self) -> str:
+        """Names the first submodule that answers differently to equal inputs."""
+        runs = [self._watched(), self._watched()]
+        advice = "Put it into eval mode, or pass noise='freeze' or noise='input' if it draws noise inside."
+        for (name, given, result), (_, given_again, result_again) in zip(*runs, strict=False):
+            equal = len(given) == len(given_again) and all(map(torch.equal, given, given_again))
+            if equal and not all(map(torch.equal, result, result_again)):
+                kind = type(self._module.get_submodule(name)).__name__
+                return (
+                    "The module gives different outputs for equal inputs, so it is no function: the first part that "
+                    f"differs is '{name}' ({kind}). {advice}"
+                )
+        return (
+            "The module gives different outputs for equal inputs, so it is no function; the noise is drawn in its own "
+            f"forward. {advice}"
+        )
+
+
+def _snapshot(value: Any) -> list[Tensor]:
+    return [tensor.detach().clone() for _, tensor in leaves(value, "part")]
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(module)
+    except Exception:  # noqa: BLE001  a module that holds what cannot be copied is used as it is
+        return module
+
+
+def _vary(tensor: Tensor, batch: int, chance: torch.Generator) -> Tensor:
+    """Rows like the tensor's: floats moved within its range, whole numbers drawn within it, two-valued ones kept."""
+    rows = torch.randint(len(tensor), (batch,), generator=chance)
+    rows[: len(tensor)] = torch.arange(len(tensor))[:batch]
+    chosen = tensor.detach()[rows].clone()
+    if tensor.dtype == torch.bool or tensor.is_complex() or tensor.numel() == 0:
+        return chosen
+    low, high = tensor.min(), tensor.max()
+    if bool(low == high) or bool(((tensor == low) | (tensor == high)).all()):
+        return chosen
+    if tensor.is_floating_point():
+        noise = torch.randn(chosen.shape, generator=chance, dtype=torch.float32).to(chosen.dtype)
+        return (chosen + 0.3 * tensor.float().std().to(chosen.dtype) * noise).clamp(low, high)
+    drawn = torch.randint(int(low), int(high) + 1, chosen.shape, generator=chance)
+    return drawn.to(chosen.dtype)
+
+
+def _first_line(problem: BaseException | None) -> str:
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return legible(lines[0] if lines else type(problem).__name__, 200).rstrip(".")
