@@ -136,10 +136,13 @@ class Bundle:
         return data, header
 
     @cached_property
-    def goldens(self) -> NDArray[np.float32] | None:
-        """The reference outputs, float32 [goldens, ...], or None when the bundle has none."""
+    def goldens(self) -> NDArray[Any] | None:
+        """The reference outputs, [goldens, ...] of the raw output's type, or None when the bundle has none."""
         goldens = self.manifest.goldens
-        return None if goldens is None else _read_npy(self.read(goldens.file), f"{self.path}: '{goldens.file}'")
+        if goldens is None:
+            return None
+        dtype = self.manifest.spec.output_ports()[-1].dtype
+        return _read_npy(self.read(goldens.file), f"{self.path}: '{goldens.file}'", dtype)
 
     @cached_property
     def golden_inputs(self) -> dict[str, NDArray[np.generic]]:

@@ -60,7 +60,7 @@ class Golden(_Record, frozen=True):
 
 
 class Goldens(_Record, frozen=True):
-    """Reference outputs: a .npy member with the raw output of every golden, float32 [len(samples), ...].
+    """Reference outputs: a .npy member with the raw output of every golden, [len(samples), ...].
 
     `inputs`: input -> .npy member [len(samples), ...], for a graph that takes a signal; the samples' arguments then say
     nothing.

@@ -26,7 +26,7 @@ from ganrt.spec import Tensor as Numbers
 
 from .derive import derive_spec
 from .diverge import first_difference
-from .fidelity import RELATIVE, Pair, fault_of, hold, measure, relative_error
+from .fidelity import RELATIVE, Pair, fault_of, hold, measure, relative_error, serving
 from .oracle import Oracle
 from .pack import BOUNDS, assemble, choose_goldens
 from .signature import Flat, call_of
@@ -87,6 +87,13 @@ def export_generator(
         raise ArgumentError("export_generator needs a spec or example_inputs, to know what the module takes.")
     if not isinstance(module, nn.Module):
         raise ArgumentError(f"export_generator takes a torch.nn.Module, not a {type(module).__name__}.")
+    scripted = next((name for name, part in module.named_modules() if isinstance(part, torch.jit.ScriptModule)), None)
+    if scripted is not None:
+        which = f"A part of the module, '{scripted}'," if scripted else "The module"
+        raise ExportError(
+            f"{which} is a TorchScript program, which PyTorch's exporters do not follow; build it from its Python code "
+            "and load the weights."
+        )
     tell("asking the module")
     prepared, said = prepare(module)
     examples = example_tensors(spec) if example_inputs is None and spec is not None else example_inputs
@@ -104,11 +111,13 @@ def export_generator(
     tell("checking every engine")
     pairs = list(_pairs(chosen.spec, oracle, chosen.answers))
     found = measure(chosen.spec, chosen.graph, pairs, mapping)
-    hold(found, BOUNDS["fp32"])
+    goldens, inputs, rows = golden_samples(chosen.spec, oracle.outputs, pairs) if oracle.alone else ((), {}, None)
+    if rows is None:
+        hold(found, BOUNDS["fp32"])  # nothing would keep an engine that is off from serving
+    found = serving(found, BOUNDS["fp32"])
     if all(figures.fault for figures in found.values()):
         raise BackendError(next(iter(found.values())).fault)
     tell("packing")
-    goldens, inputs, rows = golden_samples(chosen.spec, oracle.outputs, pairs)
     return assemble(
         target,
         chosen.spec,
@@ -213,6 +222,8 @@ def _trace(
                 )
             return _Chosen(attempt.way, described, graph, every, tuple(notes))
     told = "; ".join(dict.fromkeys(problems))[:900]
+    if oracle.random:
+        told = f"{told}. It draws random numbers inside ({oracle.random}): pass noise='freeze', or draw them outside"
     where = _where(flat, example, names, outputs, dynamic)
     raise ExportError(f"No way of exporting the module gives what PyTorch gives.{where} Tried: {told}.")
 
@@ -324,10 +335,9 @@ def _pairs(
 
 def golden_samples(
     spec: Spec, answer: Callable[[Sequence[Tensor]], Sequence[Tensor]], pairs: Sequence[Pair]
-) -> tuple[tuple[Golden, ...], dict[str, NDArray[Any]], NDArray[np.float32] | None]:
+) -> tuple[tuple[Golden, ...], dict[str, NDArray[Any]], NDArray[Any] | None]:
     """Reference samples and their outputs: drawn ones, or where the graph takes a signal a pair's rows and inputs."""
-    main = spec.output_ports()[-1]
-    if main.dtype != "float32" or not _batched(spec):
+    if not _batched(spec):
         return (), {}, None
     if spec.signals:
         pair = pairs[BATCHES.index(_GOLDENS)]

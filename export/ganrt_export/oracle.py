@@ -6,11 +6,13 @@ Looks first whether the module is a function at all: equal inputs must give equa
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ganrt.errors import ExportError, legible
 
@@ -18,6 +20,12 @@ from .signature import Call, Flat, leaves
 
 __all__ = ["Oracle"]
 
+_OTHER_SEED = 271_828
+_RANDOM = {
+    "randn", "randn_like", "rand", "rand_like", "randint", "randint_like", "randperm", "normal", "uniform",
+    "bernoulli", "multinomial", "exponential", "gumbel_softmax", "log_normal", "cauchy", "geometric", "poisson",
+}  # fmt: skip
+_ALONE = 1e-4  # relative: a sample computed in a batch and alone
 _KINDS = {
     torch.float32: "float32", torch.float64: "float64", torch.float16: "float16", torch.uint8: "uint8",
     torch.int32: "int32", torch.int64: "int64", torch.bool: "bool",
@@ -36,7 +44,12 @@ class Oracle:
         self._module = _copied(module)
         self.flat = Flat(self._module, call, inside)
         self.batches: tuple[int, ...] = ()
-        first, again = self._first(), self.outputs(call.tensors)
+        with _Watch() as watch:
+            first = self._first()
+        self.random = watch.seen
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_OTHER_SEED)
+            again = self.outputs(call.tensors)
         if not first:
             raise ExportError("The module returns no tensor, so there is nothing to export.")
         for name, tensor in zip(self.output_names, first, strict=True):
@@ -64,8 +77,26 @@ class Oracle:
 
     def outputs(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """What the module answers, as copies."""
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the module's author was warned of is no news to its user
             return tuple(tensor.detach().clone() for tensor in self.flat(*(tensor.clone() for tensor in inputs)))
+
+    @property
+    def alone(self) -> bool:
+        """Is a sample of a batch what the module gives for it alone?"""
+        (inputs, together), rows = self.answers(3, seed=1), []
+        for row in range(3):
+            try:
+                rows.append(self.outputs([tensor[row : row + 1] for tensor in inputs]))
+            except Exception:  # noqa: BLE001  it does not run at batch 1
+                return False
+        for whole, *singles in zip(together, *rows, strict=True):
+            scale = float(whole.double().abs().max()) if whole.numel() else 0.0
+            batched = whole.ndim > 0 and len(whole) == 3 and all(single.shape[:1] == (1,) for single in singles)
+            off = (whole.double() - torch.cat(singles).double()).abs().max() if batched and whole.numel() else 0.0
+            if float(off) > _ALONE * scale:
+                return False
+        return True
 
     def answers(self, batch: int, seed: int = 0) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Inputs of this batch and the module's outputs; rows of the example itself where other numbers do not suit it.
@@ -92,12 +123,13 @@ class Oracle:
 
     def _first(self) -> tuple[Tensor, ...]:
         call = self.call
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             try:
                 result = self._module(*call.args, **call.kwargs)
             except Exception as problem:
                 raise ExportError(
-                    f"The module fails in PyTorch on its own example inputs: {_first_line(problem)}"
+                    f"The module fails in PyTorch on its own example inputs: {_first_line(problem)}."
                 ) from problem
         found = [(name, tensor.detach().clone()) for name, tensor in leaves(result, "output")]
         self.output_names = tuple(name for name, _ in found)
@@ -124,7 +156,7 @@ class Oracle:
     def _culprit(self) -> str:
         """Names the first submodule that answers differently to equal inputs."""
         runs = [self._watched(), self._watched()]
-        advice = "Put it into eval mode, or pass noise='freeze' or noise='input' if it draws noise inside."
+        advice = "Put it into eval mode if dropout is on, or pass noise='freeze' if it draws random numbers inside."
         for (name, given, result), (_, given_again, result_again) in zip(*runs, strict=False):
             equal = len(given) == len(given_again) and all(map(torch.equal, given, given_again))
             if equal and not all(map(torch.equal, result, result_again)):
@@ -134,13 +166,27 @@ class Oracle:
                     f"differs is '{name}' ({kind}). {advice}"
                 )
         return (
-            "The module gives different outputs for equal inputs, so it is no function; the noise is drawn in its own "
-            f"forward. {advice}"
+            "The module gives different outputs for equal inputs, so it is no function; the random numbers are drawn "
+            f"in its own forward. {advice}"
         )
 
 
 def _snapshot(value: Any) -> list[Tensor]:
     return [tensor.detach().clone() for _, tensor in leaves(value, "part")]
+
+
+class _Watch(TorchFunctionMode):
+    """Remembers the first function that draws random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = ""
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if not self.seen and name.rstrip("_") in _RANDOM:
+            self.seen = name
+        return func(*args, **(kwargs or {}))
 
 
 def _copied(module: nn.Module) -> nn.Module:

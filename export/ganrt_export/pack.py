@@ -88,7 +88,7 @@ def assemble(
     name: str,
     family: str,
     goldens: tuple[Golden, ...] = (),
-    golden_rows: NDArray[np.float32] | None = None,
+    golden_rows: NDArray[Any] | None = None,
     golden_inputs: Mapping[str, NDArray[Any]] | None = None,
     mapping: bytes | None = None,
     description: str = "",

@@ -131,7 +131,8 @@ def _script(
     }
     if any(dynamic):
         axes |= {name: {0: "batch"} for name in outputs}
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
         file = Path(folder) / "scripted.onnx"
         torch.onnx.export(
             flat,
@@ -144,6 +145,9 @@ def _script(
             output_names=list(outputs),
             dynamic_axes=axes,
         )
+        decided = [str(one.message) for one in said if one.category.__name__ == "TracerWarning"]
+        if decided:  # it records one run, so what was decided by a value would be decided so for ever
+            raise ValueError(f"the module decides by the values of its tensors ({decided[0].partition('.')[0]})")
         return ir.from_proto(onnx.load(file))
 
 

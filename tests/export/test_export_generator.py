@@ -252,3 +252,19 @@ def test_noise_inside_is_refused_or_frozen(tmp_path: Path) -> None:
         np.testing.assert_allclose(generator.run([np.ones((8, 4), np.float32)])["output"][0], zero[0] + 1, rtol=1e-5)
         assert np.abs(zero[0] - zero[2]).max() == 0
         assert np.abs(zero).max() > 0.1
+
+
+def test_batch_norm_with_the_batchs_own_statistics_becomes_instance_norm(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4, track_running_stats=False), nn.Tanh(), nn.Conv2d(4, 1, 1)
+    ).eval()
+    nn.init.uniform_(module[1].weight)
+    nn.init.normal_(module[1].bias)
+    bundle = export_generator(module, tmp_path / "x.ganrt", example_inputs=torch.randn(2, 1, 8, 8))
+    assert any("instance norm" in note for note in bundle.manifest.provenance["notes"])
+    pictures = torch.randn(3, 1, 8, 8)
+    with Generator.load(bundle.path) as generator:
+        found = generator.run([pictures.numpy()])["output"]
+    alone = torch.cat([module(picture[None]) for picture in pictures]).detach().numpy()
+    np.testing.assert_allclose(found, alone, atol=1e-5)

@@ -156,7 +156,7 @@ def pictures(loaded: Loaded, batch: int, height: int, width: int) -> list[Tensor
 
 def export(module: nn.Module, inputs: Sequence[Tensor], names: Sequence[str]) -> onnxruntime.InferenceSession:
     """PyTorch's exporter with nothing added: batch, height and width of every input may change."""
-    sizes = {axis: torch.export.Dim.DYNAMIC for axis in (0, 2, 3)}
+    sizes = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     logging.getLogger("torch.onnx").setLevel(logging.CRITICAL)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -1,14 +1,73 @@
+"""What PyTorch exports wrongly, with a frozen batch or not at all, computed in another way that it exports right.
+
+`with Substitutes(): module(*inputs)` gives what `module(*inputs)` gives. While torch.export traces, the mode sees every
+function of PyTorch that the module calls, and hands these to a replacement of the same signature:
+
+    resize          interpolate and adaptive pooling to sizes that are no divisors; antialiasing
+    fourier         DFTs as products with constant matrices
+    spectrogram     stft and istft by real arithmetic, frames added where they overlap
+    complexes       complex numbers as pairs of real ones
+    grouped         convolutions with one group a sample, as in modulated convolution
+    cumulative      cumprod, cummax, median, searchsorted, cdist
+    attention       scaled dot-product attention with masks
+    recurrent       LSTM and GRU over any length
+    assertions      checks of values, which a graph cannot make
+    detached        .data
+
+Beside them `random` freezes noise, and `modules` replaces batch norm that looks at its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 from torch.overrides import TorchFunctionMode
-from . import resize, complexes, fourier, spectrogram
-H={}
-for m in (resize,complexes,fourier,spectrogram):
-    assert not set(H)&set(m.HANDLERS); H|=m.HANDLERS
+
+from . import (
+    assertions,
+    attention,
+    complexes,
+    cumulative,
+    detached,
+    fourier,
+    grouped,
+    recurrent,
+    resize,
+    spectrogram,
+)
+from ._tools import Handlers
+
+__all__ = ["Substitutes"]
+
+_HANDLERS: Handlers = {
+    **resize.HANDLERS,
+    **fourier.HANDLERS,
+    **spectrogram.HANDLERS,
+    **complexes.HANDLERS,
+    **grouped.HANDLERS,
+    **cumulative.HANDLERS,
+    **attention.HANDLERS,
+    **recurrent.HANDLERS,
+    **assertions.HANDLERS,
+    **detached.HANDLERS,
+}
+
+
 class Substitutes(TorchFunctionMode):
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    """While it is active, the functions listed above are computed in the other way; everything else as ever."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         kwargs = kwargs or {}
-        h = H.get(func)
-        if h is not None:
-            r = h(func, args, kwargs)
-            if r is not NotImplemented: return r
-        else: complexes.forget_written(func,args,kwargs)
-        return func(*args, **kwargs)
+        handler = _HANDLERS.get(func)
+        if handler is None:
+            complexes.forget_written(func, args, kwargs)
+            return func(*args, **kwargs)
+        result = handler(func, args, kwargs)
+        return func(*args, **kwargs) if result is NotImplemented else result

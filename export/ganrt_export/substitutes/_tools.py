@@ -59,7 +59,9 @@ def methods(*names: str) -> tuple[Function, ...]:
 
 
 def table(entries: Iterable[tuple[tuple[Function, ...], Function]]) -> Handlers:
-    """(the functions of PyTorch, what replaces them) as handlers; a replacement has the signature of what it replaces."""
+    """(the functions of PyTorch, what replaces them) as handlers; a replacement has the signature of what it
+    replaces.
+    """
 
     def handler(replacement: Function) -> Handler:
         return lambda _, args, kwargs: replacement(*args, **kwargs)

@@ -1,9 +1,9 @@
 """Complex numbers as two real tensors, which every engine computes.
 
-PyTorch's exporter knows complex tensors, but not `1j * x`, nor `pad` or `einsum` of them, and gives an engine a last axis
-of two with a Concat and a Slice around every step. Here a complex tensor that is made or changed carries its real and
-imaginary parts along (`join`), the next function computes with those (`parts`), and the complex tensor itself, which
-nobody reads any more, drops out of the graph:
+PyTorch's exporter knows complex tensors, but not `1j * x`, nor `pad` or `einsum` of them, and gives an engine a last
+axis of two with a Concat and a Slice around every step. Here a complex tensor that is made or changed carries its real
+and imaginary parts along (`join`), the next function computes with those (`parts`), and the complex tensor itself,
+which nobody reads any more, drops out of the graph:
 
     (a + ib)(c + id) = ac - bd + i(ad + bc)        exp(a + ib) = e^a cos b + i e^a sin b
     (a + ib)/(c + id) = (a + ib)(c - id)/(cc + dd)  |a + ib| = sqrt(aa + bb)   arg = atan2(b, a)
@@ -213,11 +213,47 @@ def _getters(*names: str) -> tuple[Function, ...]:
     return tuple(getattr(Tensor, name).__get__ for name in names)
 
 
-_MOVING = (
-    "cat concat stack hstack vstack reshape view flatten unflatten squeeze unsqueeze transpose permute movedim swapaxes "
-    "expand expand_as broadcast_to clone contiguous detach chunk split narrow select index_select flip roll repeat tile "
-    "unbind sum mean diagonal tril triu t unfold __getitem__"
-).split()
+_MOVING = [
+    "cat",
+    "concat",
+    "stack",
+    "hstack",
+    "vstack",
+    "reshape",
+    "view",
+    "flatten",
+    "unflatten",
+    "squeeze",
+    "unsqueeze",
+    "transpose",
+    "permute",
+    "movedim",
+    "swapaxes",
+    "expand",
+    "expand_as",
+    "broadcast_to",
+    "clone",
+    "contiguous",
+    "detach",
+    "chunk",
+    "split",
+    "narrow",
+    "select",
+    "index_select",
+    "flip",
+    "roll",
+    "repeat",
+    "tile",
+    "unbind",
+    "sum",
+    "mean",
+    "diagonal",
+    "tril",
+    "triu",
+    "t",
+    "unfold",
+    "__getitem__",
+]
 
 HANDLERS: Handlers = {
     **dict.fromkeys((*methods(*_MOVING), *_getters("T", "mT"), F.pad), _each_part),

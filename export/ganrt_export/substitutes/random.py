@@ -1,7 +1,7 @@
 """Random numbers drawn inside a module, frozen: one sample's noise from a fixed seed, the same for all samples.
 
-An exported generator is a function of its inputs, and engines ignore the seeds that a graph may carry. Frozen noise does
-not depend on the batch either, so that sample i stays the same whatever is computed beside it.
+An exported generator is a function of its inputs, and engines ignore the seeds that a graph may carry. Frozen noise
+does not depend on the batch either, so that sample i stays the same whatever is computed beside it.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def _nearest(input: Tensor, new: list[Any], factors: list[Any], exact: bool) -> 
     picks = [_picked(n, m, factor, exact, fused=len(axes) != 2) for n, m, factor in axes]
     repeats = [_repeats(*axis, picked) for axis, picked in zip(axes, picks, strict=True)]
     if None not in repeats:
-        sizes: Any = {"size": new} if known(*new) else {"scale_factor": [float(repeat) for repeat in repeats]}
+        sizes: Any = {"size": new} if known(*new) else {"scale_factor": [float(repeat or 1) for repeat in repeats]}
         return F.interpolate(input, mode="nearest", **sizes)
     for axis, ((n, m, _), picked) in enumerate(zip(axes, picks, strict=True), start=2):
         if not known(n, m):
@@ -160,8 +160,9 @@ def _picked(n: Any, m: Any, factor: float | None, exact: bool, fused: bool) -> A
             places = places * ratio
         return np.minimum(np.floor(places), n - 1).astype(np.int64)
     narrow, wide = (torch.scalar_tensor(size, dtype=torch.float32) for size in (n, m))
-    places = (torch.arange(m, dtype=torch.float32) + half) * (narrow / wide if factor is None else 1 / factor)
-    return torch.minimum(places.floor(), narrow - 1).to(torch.int64)
+    step = narrow / wide if factor is None else 1 / factor
+    reached = (torch.arange(m, dtype=torch.float32) + float(half)) * step
+    return torch.minimum(reached.floor(), narrow - 1).to(torch.int64)
 
 
 def _filter(n: Any, m: Any, factor: float | None, align_corners: bool, mode: str, dtype: torch.dtype) -> Tensor:
@@ -208,7 +209,8 @@ def _window_max(input: Tensor, axis: int, n: Any, m: Any) -> Tensor:
     if known(n, m):
         places = inside.argmax(1)[:, None] + np.minimum(np.arange(count.max()), count[:, None] - 1)
         taken = input.index_select(axis, as_tensor(places.ravel(), torch.int64))
-        return taken.unflatten(axis, places.shape).amax(axis)
+        largest: Tensor = taken.unflatten(axis, places.shape).amax(axis)
+        return largest
     spread = input.movedim(axis, -1).unsqueeze(-2)
     lowest = -math.inf if input.is_floating_point() else torch.iinfo(input.dtype).min
     return spread.masked_fill(~inside, lowest).amax(-1).movedim(-1, axis)

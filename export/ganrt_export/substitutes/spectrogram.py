@@ -2,10 +2,11 @@
 
 Plain export writes an istft that no engine loads, and an stft that TensorRT has no operation for.
 
-A frame is r = ceil(n_fft / hop) blocks of hop samples. The signal is cut into blocks and frame t joins blocks t .. t + r - 1;
-overlap-add is the same read backwards: the i-th blocks of all frames, shifted by i blocks, are added up. The inverse
-divides by the overlap-added squared window (Griffin and Lim 1984) as PyTorch does. All of it holds for a length that
-the graph only knows when it runs.
+A frame is r = ceil(n_fft / hop) blocks of hop samples. The signal is cut into blocks and frame t joins blocks t .. t +
+r - 1; overlap-add is the same read backwards: the i-th blocks of all frames, shifted by i blocks, are added up. The
+inverse divides by the overlap-added squared window (Griffin and Lim 1984) as PyTorch does. All of it holds for a
+length that the graph only knows when it runs. `F.fold` of windows one row high is an overlap-add too, without the
+Col2Im that TensorRT lacks.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from torch import Tensor
 
 from ._tools import Handlers, known, table
 from .complexes import join, pair
-from .fourier import ifft, irfft, rfft
 from .fourier import fft as full_fft
+from .fourier import ifft, irfft, rfft
 
-__all__ = ["HANDLERS", "istft", "overlap_add", "stft"]
+__all__ = ["HANDLERS", "fold", "istft", "overlap_add", "stft"]
 
 
 def stft(
@@ -112,6 +113,25 @@ def overlap_add(frames: Tensor, hop: int) -> Tensor:
     return signal if blocks * hop == size else signal[:, : size + hop * (count - 1)]
 
 
+def fold(
+    input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Any:
+    """`F.fold` [batch, channels x size, frames] -> [batch, channels, 1, samples] for windows of 1 x size."""
+    (height, width), (rows, size), (_, hop) = (_two(value) for value in (output_size, kernel_size, stride))
+    if input.dim() != 3 or (height, rows) != (1, 1) or _two(dilation) != (1, 1) or _two(padding) != (0, 0):
+        return NotImplemented
+    batch, _, count = input.shape
+    if size < hop or (known(width, count) and width != size + hop * (count - 1)):
+        return NotImplemented
+    signal = overlap_add(input.reshape(-1, size, count).transpose(1, 2), hop)
+    return signal.reshape(batch, -1, 1, size + hop * (count - 1))
+
+
+def _two(value: Any) -> tuple[Any, Any]:
+    first, second = value if isinstance(value, list | tuple) else (value, value)
+    return first, second
+
+
 def _frames(signal: Tensor, size: int, hop: int) -> Tensor:
     """[batch, length] -> [batch, 1 + (length - size) // hop, size]."""
     blocks, count = math.ceil(size / hop), 1 + (signal.shape[1] - size) // hop
@@ -131,4 +151,4 @@ def _window(window: Tensor | None, win_length: int | None, n_fft: int, like: Ten
     return window if size == n_fft else F.pad(window, (left, n_fft - size - left))
 
 
-HANDLERS: Handlers = table([((torch.stft, Tensor.stft), stft), ((torch.istft, Tensor.istft), istft)])
+HANDLERS: Handlers = table([((torch.stft, Tensor.stft), stft), ((torch.istft, Tensor.istft), istft), ((F.fold,), fold)])
