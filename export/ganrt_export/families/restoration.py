@@ -37,6 +37,7 @@ _TAKEN_FOR_GRANTED: Final = {
     "RestoreFormer": "It looks up the nearest entry of a codebook: a rounding error can make it another one.",
     "GFPGAN": "Its noise is the checkpoint's own, the same for every picture; it takes aligned faces.",
 }
+_HARMLESS: Final = 2  # pixels a side: spandrel's least where it never was a network's own
 # Loosely recognised: one key that must be a convolution's, lest another family's generator be taken for it.
 _CONVOLUTIONS: Final = {"Compact": "body.0.weight", "DnCNN": "model.2.weight"}
 
@@ -104,7 +105,7 @@ class Restorer(nn.Module):
 
     def _restore(self, image: Tensor, *more: Tensor) -> Tensor:
         taken = [part.clone() for part in (image, *more)]  # some networks write into what they are given
-        if self.minimum <= 2 and self.multiple == 1 and not self.square:
+        if self.minimum <= _HARMLESS and self.multiple == 1 and not self.square:
             return self.call(self.network, *taken)
         height, width = image.shape[-2:]
         down, across = self._extent(height), self._extent(width)
@@ -171,11 +172,11 @@ def _notes(described: Any, size: int | None) -> Iterator[str]:
     if size is not None and architecture.id in _ONE_SIZE:
         yield f"Pictures of {size} x {size} only: {architecture.name} cannot be traced for any size."
     wants = [
-        *([f"at least {need.minimum} pixels a side"] if need.minimum > 1 else []),
+        *([f"at least {need.minimum} pixels a side"] if need.minimum > _HARMLESS else []),
         *([f"multiples of {need.multiple_of} pixels"] if need.multiple_of > 1 else []),
         *(["squares"] if need.square else []),
     ]
-    if wants:
+    if wants and size is None:
         yield f"It takes {' and '.join(wants)}; other pictures are continued by reflection and the result is cut."
     if described.tiling.name != "SUPPORTED":
         yield "It looks at the whole picture: tiles of one may show their seams."
