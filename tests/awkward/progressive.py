@@ -220,7 +220,7 @@ class StackGan(nn.Module):
 
 
 CASES = [
-    Case("progan_hooked_equal_rate", lambda: ProGan(HookedScale.apply, -1.0), normal(8), quick=True),
+    Case("progan_hooked_equal_rate", lambda: ProGan(HookedScale.apply, -1.0), normal(8)),
     Case("progan_fading_in", lambda: ProGan(HookedScale.apply, 0.25), normal(8)),
     Case("progan_parametrised_equal_rate", lambda: ProGan(parametrised, 0.75), normal(8)),
     Case("progan_step_and_alpha_given", lambda: SteppedProGan(parametrised, 1.0), (normal(8), 1, 0.5)),

@@ -319,7 +319,7 @@ class FilteredSpectrum(nn.Module):
 
 
 CASES = [
-    Case("swinir_trained_size", SwinIr, uniform(3, 8, 8), quick=True),
+    Case("swinir_trained_size", SwinIr, uniform(3, 8, 8)),
     Case("swinir_mask_from_the_size", SwinIr, uniform(3, 12, 10)),
     Case("restormer_channel_attention", Restormer, normal(3, 8, 12)),
     Case("contextual_attention_loop", ContextualAttention, (normal(3, 8, 8), holes(1, 8, 8))),

@@ -316,7 +316,7 @@ FRAME = uniform(3, 8, 8, low=0.0)
 CASES = [
     Case("rife_timestep_map", Rife, (FRAME, FRAME, uniform(1, low=0.2, high=0.8))),
     Case("rife_timestep_a_number", Rife, (FRAME, FRAME, 0.5)),
-    Case("mocogan_recurrent_latents", MocoGan, (normal(6), normal(4, 3)), quick=True),
+    Case("mocogan_recurrent_latents", MocoGan, (normal(6), normal(4, 3))),
     Case("vgan_transposed_3d", Vgan, normal(6)),
     Case("hologan_voxels_turned", Voxels, (normal(6), uniform(2))),
     Case("conv_lstm", ConvLstm, normal(3, 3, 6, 6)),

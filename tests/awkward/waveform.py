@@ -264,7 +264,7 @@ class TokenBag(nn.Module):
 
 
 CASES = [
-    Case("wavegan_k25_s4", WaveGan, uniform(10), quick=True),
+    Case("wavegan_k25_s4", WaveGan, uniform(10)),
     Case("wavegan_upsampled_post_filter", lambda: WaveGan(4, True), uniform(10)),
     Case("lstm_latent_repeated", lambda: LstmDecoder("LSTM", False, True), normal(6)),
     Case("lstm_latent_as_state_time_first", lambda: LstmDecoder("LSTM", True, False, True), normal(6)),

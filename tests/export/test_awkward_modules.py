@@ -222,7 +222,7 @@ def test_examples_may_be_views_with_gradients(tmp_path: Path) -> None:
         ("names_args_kwargs", ["args", "kwargs"]),
         ("names_of_weights_and_nodes", ["fc", "weight", "linear", "add"]),
         ("decorated_with_wraps", ["z", "shift"]),
-        ("dict_in_dict_out", ["z", "style"]),
+        ("dict_in_dict_out", ["batch_z", "batch_more_style"]),
     ],
 )
 def test_inputs_keep_the_names_that_the_forward_gives_them(name: str, names: list[str], tmp_path: Path) -> None:

@@ -8,13 +8,17 @@ function of PyTorch that the module calls, and hands these to a replacement of t
     spectrogram     stft and istft by real arithmetic, frames added where they overlap
     complexes       complex numbers as pairs of real ones
     grouped         convolutions with one group a sample, as in modulated convolution
-    cumulative      cumprod, cummax, median, searchsorted, cdist
+    cumulative      cumprod, cummax, median, searchsorted, stable sort, cdist
     attention       scaled dot-product attention with masks
-    recurrent       LSTM and GRU over any length
+    recurrent       LSTM, GRU and RNN over any length
     assertions      checks of values, which a graph cannot make
     detached        .data
 
-Beside them `random` freezes noise, and `modules` replaces batch norm that looks at its batch.
+Each file says what goes wrong without it. Beside them `random` lists, freezes or takes in noise, and `modules` folds
+the norms of weights and replaces batch norm that looks at its batch.
+
+What a function of PyTorch calls inside is not seen, so the fast path of `nn.MultiheadAttention`, which gives zeros for
+masked places where its graph does not, is off meanwhile.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch.overrides import TorchFunctionMode
 
 from . import (
@@ -37,8 +42,10 @@ from . import (
     spectrogram,
 )
 from ._tools import Handlers
+from .modules import prepare
+from .random import Noise
 
-__all__ = ["Substitutes"]
+__all__ = ["Noise", "Substitutes", "prepare"]
 
 _HANDLERS: Handlers = {
     **resize.HANDLERS,
@@ -56,6 +63,16 @@ _HANDLERS: Handlers = {
 
 class Substitutes(TorchFunctionMode):
     """While it is active, the functions listed above are computed in the other way; everything else as ever."""
+
+    def __enter__(self) -> Substitutes:
+        self._fast = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        torch.backends.mha.set_fastpath_enabled(self._fast)
+        super().__exit__(*failure)
 
     def __torch_function__(
         self,

@@ -64,6 +64,6 @@ def table(entries: Iterable[tuple[tuple[Function, ...], Function]]) -> Handlers:
     """
 
     def handler(replacement: Function) -> Handler:
-        return lambda _, args, kwargs: replacement(*args, **kwargs)
+        return lambda _, args, kwargs: NotImplemented if "out" in kwargs else replacement(*args, **kwargs)
 
     return {function: handler(replacement) for functions, replacement in entries for function in functions}

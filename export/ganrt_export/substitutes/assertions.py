@@ -43,4 +43,9 @@ def _raises(rest: list[dis.Instruction], name: str) -> bool:
     return name == "LOAD_ASSERTION_ERROR"
 
 
-HANDLERS: Handlers = {Tensor.__bool__: _asserted}
+def _valid(func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """torch.distributions asks so whether its parameters are allowed, and refuses them otherwise."""
+    return True if torch.compiler.is_exporting() else NotImplemented
+
+
+HANDLERS: Handlers = {Tensor.__bool__: _asserted, torch._is_all_true: _valid}

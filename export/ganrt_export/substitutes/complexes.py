@@ -37,7 +37,8 @@ _IN_PLACE = {"__setitem__", "__set__", "__iadd__", "__isub__", "__imul__", "__it
 def join(real: Part, imaginary: Part) -> Any:
     """The complex tensor of two parts, which are broadcast against each other; NotImplemented if both are numbers."""
     if isinstance(real, Tensor) and isinstance(imaginary, Tensor):
-        real, imaginary = torch.broadcast_tensors(real, imaginary)
+        wide = torch.promote_types(real.dtype, imaginary.dtype)
+        real, imaginary = torch.broadcast_tensors(real.to(wide), imaginary.to(wide))
     elif isinstance(real, Tensor):
         imaginary = torch.full_like(real, imaginary) if imaginary != 0 else 0
     elif isinstance(imaginary, Tensor):
@@ -94,9 +95,10 @@ def angle(input: Tensor) -> Any:
 
 
 def atan2(input: Tensor, other: Tensor) -> Tensor:
-    """The angle of the point (other, input), float; pi with the sign of `input` where that is a zero, left of 0."""
-    half_turn = torch.where(1 / input < 0, -math.pi, math.pi).to(input.dtype)
-    return torch.where((input == 0) & (other < 0), half_turn, torch.atan2(input, other))
+    """The angle of the point (other, input); pi with the sign of `input` where that is a zero, left of 0."""
+    angles = torch.atan2(input, other)
+    half_turn = torch.where(1 / input < 0, -math.pi, math.pi).to(angles.dtype)
+    return torch.where((input == 0) & (other < 0), half_turn, angles)
 
 
 def _filled(real: Part, imaginary: Part) -> tuple[Tensor, Tensor]:
@@ -260,7 +262,7 @@ HANDLERS: Handlers = {
     **dict.fromkeys((*methods("matmul", "bmm", "mm", "__matmul__"), torch.einsum), _bilinear),
     **table(
         [
-            ((torch.complex,), join),
+            ((torch.complex,), lambda real, imag: join(real, imag)),
             ((torch.polar,), lambda abs, angle: join(abs * torch.cos(angle), abs * torch.sin(angle))),
             ((torch.view_as_complex,), lambda input: join(input[..., 0], input[..., 1])),
             ((torch.view_as_real,), _unary(lambda a, b: torch.stack(_filled(a, b), -1))),
