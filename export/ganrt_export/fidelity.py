@@ -80,8 +80,8 @@ class Pair(NamedTuple):
         """From tensors in the order of the spec's inputs."""
         names = [port.name for port in spec.input_ports()]
         return cls(
-            {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in zip(names, inputs, strict=True)},
-            tuple(tensor.numpy() for tensor in outputs),
+            {name: np.ascontiguousarray(tensor.detach().numpy()) for name, tensor in zip(names, inputs, strict=True)},
+            tuple(tensor.detach().numpy() for tensor in outputs),
         )
 
 

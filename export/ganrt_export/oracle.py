@@ -44,8 +44,9 @@ class Oracle:
         self._module = _copied(module)
         self.flat = Flat(self._module, call, inside)
         self.batches: tuple[int, ...] = ()
-        with _Watch() as watch:
-            first = self._first()
+        first = self._first()
+        with _Watch() as watch:  # a run of its own: under a mode PyTorch may take another path, with other rounding
+            self.outputs(call.tensors)
         self.random = watch.seen
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_OTHER_SEED)

@@ -73,6 +73,9 @@ def without_norms_of_weights(module: nn.Module) -> None:
             elif isinstance(hook, SpectralNorm) and not part.training:  # in train mode it changes at every call
                 remove_spectral_norm(part, hook.name)
         if parametrize.is_parametrized(part):
+            own = type(part)  # the copy shares its class with the original, and undoing takes the weight off the class
+            members = {name: value for name, value in vars(own).items() if name not in ("__dict__", "__weakref__")}
+            part.__class__ = type(own.__name__, own.__bases__, members)
             for name, chain in list(part.parametrizations.items()):  # type: ignore[union-attr, operator]
                 if not (part.training and any(isinstance(one, _SpectralNorm) for one in chain)):
                     with suppress(Exception):  # one that cannot be undone is traced
