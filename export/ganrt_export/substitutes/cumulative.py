@@ -20,7 +20,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ._tools import Function, Handlers, known, methods, table
@@ -34,9 +33,12 @@ def cumprod(input: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Any
     """`torch.cumprod`; whole numbers are multiplied as int64."""
     if dtype is None:
         dtype = input.dtype if input.is_floating_point() or input.is_complex() else torch.int64
+    input = input.to(dtype)
     if input.dim() == 0:
-        return input.to(dtype)
-    return _running(input.to(dtype), dim, torch.mul, 1, lambda spread: spread.prod(-1))
+        return input
+    if not known(input.shape[dim]):
+        return _spread(input, dim, 1).prod(-1).movedim(-1, dim)
+    return _doubled(input, dim, torch.mul, torch.ones_like)
 
 
 def cummax(input: Tensor, dim: int) -> Any:
@@ -107,29 +109,28 @@ def _extreme(input: Tensor, dim: int, *, largest: bool) -> Tensor:
         worst: float = -math.inf if largest else math.inf
     else:
         worst = torch.iinfo(input.dtype).min if largest else torch.iinfo(input.dtype).max
-    if largest:
-        return _running(input, dim, torch.maximum, worst, lambda spread: spread.amax(-1))
-    return _running(input, dim, torch.minimum, worst, lambda spread: spread.amin(-1))
+    if not known(input.shape[dim]):
+        spread = _spread(input, dim, worst)
+        return (spread.amax(-1) if largest else spread.amin(-1)).movedim(-1, dim)
+    better = torch.maximum if largest else torch.minimum
+    return _doubled(input, dim, better, lambda first: first)  # an element twice does not move an extreme
 
 
-def _running(
-    input: Tensor,
-    dim: int,
-    combine: Callable[[Tensor, Tensor], Tensor],
-    neutral: float,
-    reduce: Callable[[Tensor], Tensor],
+def _doubled(
+    input: Tensor, dim: int, combine: Callable[[Tensor, Tensor], Tensor], before: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """Element i of the result: elements 0 .. i of `input`, combined."""
-    size, moved = input.shape[dim], input.movedim(dim, -1)
-    if not known(size):
-        place = torch.arange(size)
-        later = place > place[:, None]
-        return reduce(moved.unsqueeze(-2).masked_fill(later, neutral)).movedim(-1, dim)
-    shift = 1
-    while shift < size:
-        moved = combine(moved, F.pad(moved[..., :-shift], (shift, 0), value=neutral))
+    """Element i of the result: elements 0 .. i of `input`, combined; `before` is what the first meet at each shift."""
+    moved, shift = input.movedim(dim, -1), 1
+    while shift < moved.shape[-1]:
+        moved = combine(moved, torch.cat([before(moved[..., :shift]), moved[..., :-shift]], -1))
         shift *= 2
     return moved.movedim(-1, dim)
+
+
+def _spread(input: Tensor, dim: int, neutral: float) -> Tensor:
+    """[..., i, j]: element j of `dim`, where it is not after i, else `neutral`."""
+    place = torch.arange(input.shape[dim])
+    return input.movedim(dim, -1).unsqueeze(-2).masked_fill(place > place[:, None], neutral)
 
 
 def _last_equal(input: Tensor, values: Tensor, dim: int) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor
 from ._tools import Handlers, known, table
 from .complexes import join, pair
 from .fourier import fft as full_fft
-from .fourier import ifft, irfft, rfft
+from .fourier import irfft, rfft
 
 __all__ = ["HANDLERS", "fold", "istft", "overlap_add", "stft"]
 
@@ -78,13 +78,10 @@ def istft(
         return NotImplemented
     hop = n_fft // 4 if hop_length is None else hop_length
     real, imaginary = (part if part.dim() == 3 else part[None] for part in pair(input))
-    spectrum = join(real.transpose(1, 2), imaginary.transpose(1, 2))
-    if real.shape[1] != n_fft if onesided is None else onesided:
-        framed = irfft(spectrum, n_fft)
-        framed = torch.fft.irfft(spectrum, n_fft) if framed is NotImplemented else framed
-    else:
-        whole = ifft(spectrum, n_fft)
-        framed = pair(torch.fft.ifft(spectrum, n_fft) if whole is NotImplemented else whole)[0]
+    half = n_fft // 2 + 1  # of a two-sided one PyTorch reads the first half
+    spectrum = join(real[:, :half].transpose(1, 2), imaginary[:, :half].transpose(1, 2))
+    framed = irfft(spectrum, n_fft)
+    framed = torch.fft.irfft(spectrum, n_fft) if framed is NotImplemented else framed
     weights = _window(window, win_length, n_fft, real)
     weights = torch.ones(n_fft, dtype=real.dtype) if weights is None else weights
     signal = overlap_add(framed * (weights * n_fft**0.5 if normalized else weights), hop)

@@ -1,0 +1,61 @@
+"""LSTM, GRU and RNN as whole operations of the graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from substitute_case import assert_exported, assert_same, exported, numbers
+from torch import Tensor, nn
+
+from ganrt.errors import ExportError
+
+
+class Recurrent(nn.Module):
+    """`network` along the axis of time; the result with its last state."""
+
+    def __init__(self, network: nn.RNNBase) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        if not self.network.batch_first:
+            x = x.transpose(0, 1)
+        output, state = self.network(x)
+        states: tuple[Any, ...] = state if isinstance(state, tuple) else (state,)
+        first = output if self.network.batch_first else output.transpose(0, 1)
+        return first, *(one.transpose(0, 1) for one in states)
+
+
+NETWORKS = {
+    "LSTM": (nn.LSTM, {"batch_first": True}),
+    "LSTM, both directions, two layers": (nn.LSTM, {"bidirectional": True, "num_layers": 2}),
+    "GRU, no biases": (nn.GRU, {"bias": False, "batch_first": True}),
+    "GRU, both directions, two layers": (nn.GRU, {"bidirectional": True, "num_layers": 2, "dropout": 0.5}),
+    "RNN": (nn.RNN, {"bidirectional": True}),
+    "RNN of ReLU": (nn.RNN, {"nonlinearity": "relu", "batch_first": True}),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_graph_has_one_operation_a_layer_for_every_batch_and_length(name: str) -> None:
+    kind, options = NETWORKS[name]
+    module = Recurrent(kind(5, 4, **options)).eval()
+    operations = assert_exported(module, lambda batch: (numbers(batch, 6 + batch, 5, seed=batch),), axes=(0, 1))
+    assert sum(operation in ("LSTM", "GRU", "RNN") for operation in operations) == options.get("num_layers", 1)
+    assert "Loop" not in operations
+
+
+def test_in_pytorch_it_is_pytorchs_own() -> None:
+    module = Recurrent(nn.GRU(5, 4)).eval().requires_grad_(False)
+    assert_same(module, numbers(2, 6, 5), tolerance=0)
+
+
+def test_a_projection_is_refused_in_one_sentence() -> None:
+    module = Recurrent(nn.LSTM(5, 4, proj_size=3, batch_first=True)).eval()
+    with pytest.raises(Exception, match="projection") as refused:
+        exported(module, (numbers(2, 6, 5),))
+    cause: BaseException | None = refused.value
+    while cause is not None and not isinstance(cause, ExportError):
+        cause = cause.__cause__
+    assert cause is not None
