@@ -39,4 +39,4 @@ def test_in_pytorch_a_check_checks() -> None:
     with Substitutes(), pytest.raises(AssertionError, match="too large"):
         checked(numbers(2, 4) * 1000)
     with Substitutes(), pytest.raises(ValueError, match="constraint"):
-        torch.distributions.Normal(numbers(2), -torch.ones(2))
+        torch.distributions.Normal(numbers(2), -torch.ones(2), validate_args=True)
