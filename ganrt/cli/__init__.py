@@ -46,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _stop_cleans_up() -> Iterator[None]:
     """SIGTERM removes half-written files, as Ctrl-C does.
 
-    It is sent again a second later, until the command has ended: an engine that was just calling back into Python can
-    swallow the exception.
+    Either is sent again a second later, until the command has ended: an engine that was just calling back into Python
+    can swallow the exception.
     """
     again: list[threading.Timer] = []
 
@@ -56,17 +56,19 @@ def _stop_cleans_up() -> Iterator[None]:
         timer.daemon = True
         timer.start()
         again.append(timer)
-        raise SystemExit(128 + number)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     try:
-        before = signal.signal(signal.SIGTERM, stop)
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     except ValueError:  # outside the main thread Python takes no handlers
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
         for timer in again:
             timer.cancel()
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -44,7 +44,8 @@ class Replacement:
         return self
 
     def __del__(self) -> None:
-        self._remove()  # Ctrl-C between __enter__ and the block, where no __exit__ follows
+        if "_file" in self.__dict__:  # else Ctrl-C came in __init__
+            self._remove()  # Ctrl-C between __enter__ and the block, where no __exit__ follows
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
