@@ -63,14 +63,9 @@ def exported(
 
     shapes = (tuple({axis: torch.export.Dim.DYNAMIC for axis in axes if axis < one.dim()} for one in inputs),)
     with quiet(), torch.no_grad():
+        traced = torch.export.export(Traced().eval(), tuple(inputs), dynamic_shapes=shapes, strict=False)
         program = torch.onnx.export(
-            Traced().eval(),
-            tuple(inputs),
-            dynamo=True,
-            optimize=False,
-            opset_version=opset,
-            dynamic_shapes=shapes,
-            verbose=False,
+            traced, tuple(inputs), dynamo=True, optimize=False, opset_version=opset, verbose=False
         )
     assert program is not None
     graph: bytes = program.model_proto.SerializeToString()

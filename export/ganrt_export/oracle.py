@@ -94,6 +94,8 @@ class Oracle:
         for whole, *singles in zip(together, *rows, strict=True):
             scale = float(whole.double().abs().max()) if whole.numel() else 0.0
             batched = whole.ndim > 0 and len(whole) == 3 and all(single.shape[:1] == (1,) for single in singles)
+            if batched and any(single.shape[1:] != whole.shape[1:] for single in singles):
+                return False
             off = (whole.double() - torch.cat(singles).double()).abs().max() if batched and whole.numel() else 0.0
             if float(off) > _ALONE * scale:
                 return False

@@ -179,6 +179,8 @@ def over_batch(model: ir.Model) -> ir.Model:
         node = ir.node("Squeeze", [value, first])
         node.outputs[0].name = f"{value.name}_one"
         node.outputs[0].type = value.type
+        if value.shape is not None:
+            node.outputs[0].shape = ir.Shape(list(value.shape)[1:])
         tail.append(node)
         body_outputs.append(node.outputs[0])
     body = ir.Graph(

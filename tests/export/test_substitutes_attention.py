@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from substitute_case import assert_exported, assert_same, numbers
+from substitute_case import assert_exported, assert_near, assert_same, numbers
 from torch import Tensor, nn
 
 from ganrt_export.substitutes import Substitutes
+from ganrt_export.trace import quiet
 
 few = st.integers(1, 5)
 
@@ -80,7 +81,40 @@ def test_a_graph_has_it_for_every_batch_and_length(name: str) -> None:
     assert_exported(FUNCTIONS[name], lambda batch: (numbers(batch, 2, 4 + batch, 4, seed=batch),), axes=(0, 2))
 
 
-def test_the_fast_path_is_on_again_afterwards() -> None:
-    with Substitutes():
-        assert not torch.backends.mha.get_fastpath_enabled()
-    assert torch.backends.mha.get_fastpath_enabled()
+class Decoder(nn.Module):
+    """PyTorch looks whether the mask is the causal one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(8, 2, 16, batch_first=True), 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = nn.Transformer.generate_square_subsequent_mask(5)
+        y: Tensor = self.decoder(x, x + 1, tgt_mask=mask)
+        return y
+
+
+def test_a_mask_that_may_be_causal_is_taken_as_it_is() -> None:
+    torch.manual_seed(0)
+    assert_exported(Decoder().eval().requires_grad_(False), lambda batch: (numbers(batch, 5, 8, seed=batch),))
+
+
+class Inside(nn.Module):
+    """Attention under the substitutes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with Substitutes():
+            y: Tensor = self.attention(x, x, x)[0]
+            return y.mT.tile(1, 1, 2)
+
+
+def test_strict_tracing_follows_and_takes_no_fast_path() -> None:
+    module, x = Inside().eval().requires_grad_(False), numbers(2, 5, 8)
+    with quiet():
+        program = torch.export.export(module, (x,), strict=True)
+    assert not any("native_multi_head" in str(node.target) for node in program.graph.nodes)
+    assert_near(program.module()(x), module(x))

@@ -17,8 +17,9 @@ function of PyTorch that the module calls, and hands these to a replacement of t
 Each file says what goes wrong without it. Beside them `random` lists, freezes or takes in noise, and `modules` folds
 the norms of weights and replaces batch norm that looks at its batch.
 
-What a function of PyTorch calls inside is not seen, so the fast path of `nn.MultiheadAttention`, which gives zeros for
-masked places where its graph does not, is off meanwhile.
+What a function of PyTorch calls inside is not seen. While any mode is active PyTorch leaves the fast path of
+`nn.MultiheadAttention`, which no exporter follows. Strict tracing reads bytecode and could not follow the replacements
+themselves: there the mode does nothing, and PyTorch's own functions are traced.
 """
 
 from __future__ import annotations
@@ -65,14 +66,13 @@ class Substitutes(TorchFunctionMode):
     """While it is active, the functions listed above are computed in the other way; everything else as ever."""
 
     def __enter__(self) -> Substitutes:
-        self._fast = torch.backends.mha.get_fastpath_enabled()
-        torch.backends.mha.set_fastpath_enabled(False)
-        super().__enter__()
+        if not torch.compiler.is_dynamo_compiling():
+            super().__enter__()
         return self
 
     def __exit__(self, *failure: object) -> None:
-        torch.backends.mha.set_fastpath_enabled(self._fast)
-        super().__exit__(*failure)
+        if not torch.compiler.is_dynamo_compiling():
+            super().__exit__(*failure)
 
     def __torch_function__(
         self,

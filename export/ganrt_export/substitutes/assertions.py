@@ -1,8 +1,9 @@
 """`assert` about the values of a tensor, which a trace cannot look at: taken for true.
 
 Vocos and many others write `assert (envelope > 1e-11).all()` in forward; the export stops there, because the truth of a
-tensor would have to be known. What the assertion protects was checked when the module ran in PyTorch. Any other `if`
-about a tensor's values still stops the export: the graph would follow one of its branches only.
+tensor would have to be known. What the assertion protects was checked when the module ran in PyTorch. nn.Transformer
+asks whether its mask happens to be the causal one, which decides about speed alone: no. Any other `if` about a tensor's
+values still stops the export: the graph would follow one of its branches only.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules import transformer
 
 from ._tools import Function, Handlers
 
@@ -30,6 +32,8 @@ def _asserted(_: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         frame = frame.f_back
     if frame is None:
         return NotImplemented
+    if frame.f_code is transformer._detect_is_causal_mask.__code__:
+        return False
     rest = [step for step in dis.get_instructions(frame.f_code) if step.offset >= frame.f_lasti]
     names = [step.opname for step in rest[:6] if step.opname not in ("TO_BOOL", "NOT_TAKEN", "CACHE")]
     if len(names) < 2 or "JUMP" not in names[0] or not _raises(rest, names[1]):
