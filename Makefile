@@ -45,6 +45,7 @@ clean: ## remove the environments and what they built
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/python $(PIP) install -c constraints.txt --editable '.[dev,export]'
+	.venv/bin/python $(PIP) install -c constraints.txt --no-deps spandrel einops # torchvision is not needed for its tests
 	@touch $@
 
 .venv-demo/installed: pyproject.toml constraints.txt $(shell find ganrt -name '*.py' -o -name '*.ganrt')

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ganrt import spec as specs
 from ganrt.errors import ExportError
-from ganrt.spec import Input, Label, Signal, Spec
+from ganrt.spec import Input, Label, Latent, Signal, Spec
 
 from .oracle import Oracle
 from .signature import output_names
@@ -35,16 +35,24 @@ def dtype_name(tensor: Tensor, what: str) -> str:
     return name
 
 
-def derive_spec(oracle: Oracle, changing: Sequence[Sequence[int]], outputs: Sequence[Sequence[Tensor]]) -> Spec:
+def derive_spec(
+    oracle: Oracle,
+    changing: Sequence[Sequence[int]],
+    outputs: Sequence[Sequence[Tensor]],
+    latents: Sequence[Latent] = (),
+) -> Spec:
     """The spec of a module by what its oracle showed.
 
     `changing`: for each input, the axes beside the batch whose size may change. `outputs`: the module's answers to
-    inputs of several batches and sizes; a size that differs between them is any.
+    inputs of several batches and sizes; a size that differs between them is any. `latents`: inputs that are known.
     """
     call = oracle.call
-    classes = _classes(oracle)
+    classes, known = _classes(oracle), {latent.name: latent for latent in latents}
     inputs: list[Input] = []
     for name, tensor, axes in zip(call.names, call.tensors, changing, strict=True):
+        if name in known:
+            inputs.append(known[name])
+            continue
         kind = dtype_name(tensor, f"The input '{name}'")
         if kind == "int64" and tensor.ndim == 1 and name in classes and not any(isinstance(p, Label) for p in inputs):
             inputs.append(Label(classes=classes[name], name=name))

@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,12 +23,13 @@ from ganrt.bundle import Bundle
 from ganrt.errors import ArgumentError, BackendError, ExportError, OutputError, SpecError
 from ganrt.latents import Draws
 from ganrt.manifest import Golden
-from ganrt.spec import Port, Signal, Spec, Table
+from ganrt.spec import Latent, Port, Signal, Spec, Table
 from ganrt.spec import Tensor as Numbers
 
 from .derive import derive_spec
 from .diverge import first_difference
 from .fidelity import RELATIVE, Pair, fault_of, hold, measure, relative_error, serving
+from .noise_inputs import open_noise
 from .oracle import Oracle
 from .pack import BOUNDS, assemble, choose_goldens
 from .signature import Flat, call_of
@@ -39,6 +42,7 @@ from .trace import Sizes, attempts, onnx_program, quiet
 __all__ = ["BATCHES", "Progress", "example_tensors", "export_generator", "golden_samples"]
 
 Progress: TypeAlias = Callable[[str], None]
+Inside: TypeAlias = Callable[[Any], Any]  # batch -> a context for the module's forward
 BATCHES = (1, 2, 3, 8)  # every graph is held to the module at these
 _SAMPLES = 256
 _PATIENCE_S = 30.0  # of running the module for more samples than the batches above need
@@ -61,7 +65,7 @@ def export_generator(
     quality: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
-    noise: Literal["refuse", "freeze"] = "refuse",
+    noise: Literal["refuse", "freeze", "input"] = "refuse",
     sizes: Literal["auto", "fixed"] = "auto",
     half_weights: bool = False,
     progress: Progress | None = None,
@@ -72,9 +76,10 @@ def export_generator(
     folder. `spec`: what the inputs and the output mean; its inputs are the module's, in order. `example_inputs`: a
     tensor, a tuple of arguments or a dict of them by name; without a spec one is derived from them, float inputs
     becoming signals and whole numbers labels. One of the two must be given.
-    `noise`: a module that draws random numbers in its forward is refused, or its noise is frozen: one sample's noise,
-    the same for all. `sizes`: heights, widths and lengths of signals may change where the module allows it and the
-    graph is right at other sizes too ("auto"), or stay as in the example ("fixed").
+    `noise`: a module that draws random numbers in its forward is refused; or its noise is frozen, one sample's noise
+    for all; or it becomes an input, latents noise_0, noise_1, ... of the spec. `sizes`: heights, widths and lengths of
+    signals may change where the module allows it and the graph is right at other sizes too ("auto"), or stay as in the
+    example ("fixed").
     `half_weights`: the module's weights were rounded by `half_weights.round_weights` and are stored as float16.
 
     Returns the bundle, opened. Raises ExportError when the module is no function of its inputs or cannot be exported,
@@ -97,8 +102,14 @@ def export_generator(
     tell("asking the module")
     prepared, said = prepare(module)
     examples = example_tensors(spec) if example_inputs is None and spec is not None else example_inputs
-    frozen = (lambda: Noise("freeze")) if noise == "freeze" else None
-    oracle = Oracle(module, call_of(module, examples), frozen)
+    frozen = (lambda batch: Noise("freeze", batch=batch)) if noise == "freeze" else None
+    call = call_of(module, examples)
+    latents: tuple[Latent, ...] = ()
+    if noise == "input":
+        module, call, latents = open_noise(module, call)
+        prepared, said = prepare(module)
+        spec = spec and msgspec.structs.replace(spec, inputs=(*spec.inputs, *latents))
+    oracle = Oracle(module, call, frozen)
     if said:
         oracle = _alone(oracle, prepared, frozen)
     if spec is not None:
@@ -107,7 +118,7 @@ def export_generator(
     if spec is not None and isinstance(module, TwoGraphs):
         mapping, chosen = _trace_halves(oracle, module, spec, half_weights, tell)
     else:
-        chosen = _trace(oracle, prepared, spec, sizes, half_weights, frozen is not None, tell)
+        chosen = _trace(oracle, prepared, spec, sizes, half_weights, frozen, tell, latents)
     tell("checking every engine")
     pairs = list(_pairs(chosen.spec, oracle, chosen.answers))
     found = measure(chosen.spec, chosen.graph, pairs, mapping)
@@ -141,7 +152,7 @@ def export_generator(
     )
 
 
-def _alone(oracle: Oracle, prepared: nn.Module, frozen: Callable[[], Any] | None) -> Oracle:
+def _alone(oracle: Oracle, prepared: nn.Module, frozen: Inside | None) -> Oracle:
     """An oracle for a module whose samples depend on their batch: what it answers to each sample alone."""
     ready = Oracle(prepared, oracle.call, frozen)
     inputs, expected = oracle.answers(1)
@@ -178,8 +189,9 @@ def _trace(
     spec: Spec | None,
     sizes: str,
     half_weights: bool,
-    frozen: bool,
+    frozen: Inside | None,
     tell: Progress,
+    latents: Sequence[Latent] = (),
 ) -> _Chosen:
     """The first graph whose numbers are the module's, at every batch and size it is meant for."""
     answers = [oracle.answers(batch) for batch in BATCHES]
@@ -193,7 +205,7 @@ def _trace(
             continue  # the module wants the size of its example
         every = [*answers, *elsewhere]
         oracle.batches = tuple(len(inputs[0]) for inputs, _ in every)
-        described = spec or derive_spec(oracle, changing, [outputs for _, outputs in every])
+        described = spec or derive_spec(oracle, changing, [outputs for _, outputs in every], latents)
         names, outputs = list(oracle.call.names), [port.name for port in _network_outputs(described)]
         if spec is not None:
             names = [port.name for port in spec.input_ports()]
@@ -223,7 +235,7 @@ def _trace(
             return _Chosen(attempt.way, described, graph, every, tuple(notes))
     told = "; ".join(dict.fromkeys(problems))[:900]
     if oracle.random:
-        told = f"{told}. It draws random numbers inside ({oracle.random}): pass noise='freeze', or draw them outside"
+        told = f"{told}. It draws random numbers inside ({oracle.random}): pass noise='freeze' or noise='input'"
     where = _where(flat, example, names, outputs, dynamic)
     raise ExportError(f"No way of exporting the module gives what PyTorch gives.{where} Tried: {told}.")
 
@@ -250,21 +262,19 @@ def _trace_halves(
         w = first(*example)
     to_w = Spec(inputs=spec.inputs, output=Numbers(shape=tuple(w.shape[1:]), raw=W))
     from_w = Spec(inputs=(Signal(name=W, kind="tensor", shape=tuple(w.shape[1:])),), output=spec.output)
-    mapping = _trace(Oracle(first, call_of(first, example)), first, to_w, "fixed", half_weights, False, tell)
-    synthesis = _trace(Oracle(second, call_of(second, (w,))), second, from_w, "fixed", half_weights, False, tell)
+    mapping = _trace(Oracle(first, call_of(first, example)), first, to_w, "fixed", half_weights, None, tell)
+    synthesis = _trace(Oracle(second, call_of(second, (w,))), second, from_w, "fixed", half_weights, None, tell)
     way = mapping.way if mapping.way == synthesis.way else f"{mapping.way}, {synthesis.way}"
     answers = [oracle.answers(batch) for batch in BATCHES]
     return mapping.graph, _Chosen(way, spec, synthesis.graph, answers, (*mapping.notes, *synthesis.notes))
 
 
-def _inside(frozen: bool) -> Callable[[], Any]:
-    def inside() -> Any:
-        from contextlib import ExitStack
-
+def _inside(frozen: Inside | None) -> Inside:
+    def inside(batch: Any) -> Any:
         stack = ExitStack()
         stack.enter_context(Substitutes())
-        if frozen:
-            stack.enter_context(Noise("freeze"))
+        if frozen is not None:
+            stack.enter_context(frozen(batch))
         return stack
 
     return inside
@@ -276,7 +286,7 @@ def _plans(oracle: Oracle, spec: Spec | None, sizes: str) -> Iterator[list[list[
         yield [[axis for axis, size in enumerate(port.shape) if axis and size is None] for port in spec.input_ports()]
         return
     spatial = [
-        list(range(2, tensor.ndim)) if tensor.is_floating_point() and tensor.ndim >= 3 else []
+        [axis for axis in range(2, tensor.ndim) if tensor.shape[axis] > 1] if tensor.is_floating_point() else []
         for tensor in oracle.call.tensors
     ]
     if sizes == "auto" and any(spatial):

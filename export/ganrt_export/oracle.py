@@ -39,7 +39,7 @@ class Oracle:
     differently to equal inputs.
     """
 
-    def __init__(self, module: nn.Module, call: Call, inside: Callable[[], Any] | None = None) -> None:
+    def __init__(self, module: nn.Module, call: Call, inside: Callable[[Any], Any] | None = None) -> None:
         self.call = call
         self._module = _copied(module)
         self.flat = Flat(self._module, call, inside)
@@ -159,7 +159,10 @@ class Oracle:
     def _culprit(self) -> str:
         """Names the first submodule that answers differently to equal inputs."""
         runs = [self._watched(), self._watched()]
-        advice = "Put it into eval mode if dropout is on, or pass noise='freeze' if it draws random numbers inside."
+        advice = (
+            "Put it into eval mode if dropout is on, or pass noise='freeze' or noise='input' if it draws random "
+            "numbers inside."
+        )
         for (name, given, result), (_, given_again, result_again) in zip(*runs, strict=False):
             equal = len(given) == len(given_again) and all(map(torch.equal, given, given_again))
             if equal and not all(map(torch.equal, result, result_again)):

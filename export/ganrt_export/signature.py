@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ganrt.errors import ExportError
 
-__all__ = ["Call", "Flat", "call_of", "leaves", "output_names"]
+__all__ = ["Call", "Flat", "call_of", "leaves", "output_names", "rebuild"]
 
 
 class Call(NamedTuple):
@@ -34,22 +34,22 @@ class Call(NamedTuple):
 class Flat(nn.Module):
     """`module` behind positional tensors: `forward(*tensors)` returns a tuple of tensors.
 
-    Positional, so that no parameter name of the module can collide with one of the tracer. `inside` is a context that
-    the module's own forward runs in.
+    Positional, so that no parameter name of the module can collide with one of the tracer. `inside(batch)` gives a
+    context that the module's own forward runs in.
     """
 
-    def __init__(self, module: nn.Module, call: Call, inside: Callable[[], Any] | None = None) -> None:
+    def __init__(self, module: nn.Module, call: Call, inside: Callable[[Any], Any] | None = None) -> None:
         super().__init__()
         self.module = module
         self._call, self._inside = call, inside
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         given = iter(tensors)
-        args, kwargs = _rebuild((self._call.args, self._call.kwargs), given)
+        args, kwargs = rebuild((self._call.args, self._call.kwargs), given)
         if self._inside is None:
             result = self.module(*args, **kwargs)
         else:
-            with self._inside():
+            with self._inside(tensors[0].shape[0]):
                 result = self.module(*args, **kwargs)
         return tuple(tensor for _, tensor in leaves(result, "output"))
 
@@ -165,25 +165,25 @@ def _positional(module: nn.Module, count: int) -> list[str]:
 
 def _tensors(value: Any) -> Any:
     """The same structure with numpy arrays as tensors."""
-    return _rebuild(value, iter([tensor for _, tensor in leaves(value, "")]))
+    return rebuild(value, iter([tensor for _, tensor in leaves(value, "")]))
 
 
-def _rebuild(value: Any, given: Iterator[Tensor]) -> Any:
+def rebuild(value: Any, given: Iterator[Tensor]) -> Any:
     """The same structure around other tensors, in the order of `leaves`."""
     match value:
         case Tensor() | np.ndarray():
             return next(given)
         case Mapping():
-            parts = {key: _rebuild(part, given) for key, part in value.items()}
+            parts = {key: rebuild(part, given) for key, part in value.items()}
             return parts if type(value) is dict else _same_mapping(value, parts)
         case tuple() if hasattr(value, "_fields"):
-            return type(value)(*[_rebuild(part, given) for part in value])
+            return type(value)(*[rebuild(part, given) for part in value])
         case list() | tuple():
-            return type(value)([_rebuild(part, given) for part in value])
+            return type(value)([rebuild(part, given) for part in value])
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return dataclasses.replace(
                 value,
-                **{field.name: _rebuild(getattr(value, field.name), given) for field in dataclasses.fields(value)},
+                **{field.name: rebuild(getattr(value, field.name), given) for field in dataclasses.fields(value)},
             )
         case _:
             return value

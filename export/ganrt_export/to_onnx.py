@@ -1,6 +1,6 @@
 """A PyTorch generator as one ONNX graph: dynamic batch, named by its spec, pixels made inside.
 
-    module -> torch.onnx (no optimiser of its own) -> constants folded -> pixels appended -> names, shapes, checks
+    module -> torch.onnx (no optimiser) -> constants and norms folded -> pixels appended -> names, shapes, checks
 
 The graph ends in two outputs: the network's own float32 output, and for images the uint8 pixels
 
@@ -20,6 +20,8 @@ import torch
 from numpy.typing import NDArray
 from onnx_ir.passes import Sequential, common
 from onnxscript.optimizer import fold_constants_ir
+from onnxscript.rewriter import RewritePass
+from onnxscript.rewriter.rules import common as rules
 from torch import nn
 
 from ganrt.errors import ExportError
@@ -34,6 +36,11 @@ from .trace import OPSET, attempts
 
 __all__ = ["OPSET", "export_onnx", "finish"]
 
+_NORMS = (  # batch norm of what is linear is in its weights; engines fold it into Conv alone
+    rules.fuse_batchnorm_into_conv_rule,
+    rules.fuse_batchnorm_into_conv_transpose_rule,
+    rules.fuse_batchnorm_into_gemm_rule,
+)
 _EXAMPLE_BATCH = 2  # a batch of one would be taken for a constant
 
 
@@ -65,6 +72,8 @@ def finish(model: ir.Model, spec: Spec, *, half_weights: bool = False, trust_sha
     _name_sizes(graph, spec)
     _keep_outputs_apart(graph)
     fold_constants_ir(model)
+    if not half_weights:  # numbers that float16 holds exactly would no longer be such
+        RewritePass(_NORMS)(model)
     if trust_shapes:
         _fix_reshapes(graph)
     if isinstance(spec.output, Image):

@@ -254,6 +254,67 @@ def test_noise_inside_is_refused_or_frozen(tmp_path: Path) -> None:
         assert np.abs(zero).max() > 0.1
 
 
+class Grainy(nn.Module):
+    """Noise of every pixel, of every sample, and the same for all; dropout that is left on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 3 * 8 * 8)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.linear(z).view(-1, 3, 8, 8)
+        x = x + 0.3 * torch.randn(x.shape[0], 1, 8, 8) + 0.1 * torch.rand_like(x) + 0.1 * torch.randn(1, 3, 1, 1)
+        return F.dropout(x.tanh(), 0.3, training=True)
+
+
+def test_noise_inside_becomes_latents_of_the_bundle(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    spec = Spec(inputs=(Latent(size=4),), output=Image(height=8, width=8, channels=3))
+    export_generator(Grainy().eval(), tmp_path / "x.ganrt", spec, noise="input")
+    with Generator.load(tmp_path / "x.ganrt") as generator:
+        assert [port.name for port in generator.spec.input_ports()] == ["z", "noise_0", "noise_1", "noise_2"]
+        some = generator.sample(5, seed=3)
+        np.testing.assert_array_equal(some[2:3], generator.sample(1, seed=3, start=2))
+        z = np.zeros((2, 4), np.float32)
+        rng = np.random.default_rng(0)
+        same, other = (
+            generator.run([z, *(rng.uniform(-1, 1, (2, n)).astype(np.float32) for n in (64, 192, 192))])["image_float"]
+            for _ in range(2)
+        )
+        assert not np.array_equal(same, other)
+        assert 0.6 < np.count_nonzero(same) / same.size < 0.8  # dropout keeps 70 %
+
+
+def test_without_a_spec_noise_becomes_latents_too(tmp_path: Path) -> None:
+    bundle = export_generator(Grainy().eval(), tmp_path / "x.ganrt", example_inputs=torch.randn(2, 4), noise="input")
+    _, *noise = bundle.manifest.spec.inputs
+    assert [(one.size, one.distribution) for one in noise if isinstance(one, Latent)] == [
+        (64, "normal"),
+        (192, "uniform"),
+        (192, "uniform"),
+    ]
+
+
+def test_a_latent_of_one_pixel_stays_one_pixel(tmp_path: Path) -> None:
+    module = nn.ConvTranspose2d(10, 3, 4).eval()
+    bundle = export_generator(module, tmp_path / "x.ganrt", example_inputs=torch.randn(2, 10, 1, 1))
+    assert bundle.manifest.provenance["traced"] == "traced"
+    assert bundle.manifest.spec.input_ports()[0].shape == (None, 10, 1, 1)
+
+
+def test_a_cut_at_a_share_of_the_size_follows_the_size(tmp_path: Path) -> None:
+    class Cut(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            kept = int(x.shape[-1] * 0.7)
+            return torch.cat([2 * x[..., :kept], x[..., kept:]], -1)
+
+    bundle = export_generator(Cut().eval(), tmp_path / "x.ganrt", example_inputs=torch.randn(2, 3, 10))
+    with Generator.load(bundle.path) as generator:
+        for size in range(3, 30):
+            x = torch.randn(2, 3, size)
+            np.testing.assert_array_equal(generator.run([x.numpy()])["output"], Cut()(x).numpy())
+
+
 def test_batch_norm_with_the_batchs_own_statistics_becomes_instance_norm(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(

@@ -116,6 +116,26 @@ def test_pixels_are_scaled_from_the_range_clipped_and_put_last_to_channels() -> 
     assert pixels.max() == 255
 
 
+def test_batch_norm_is_in_the_weights_of_what_is_linear() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Linear(4, 32, bias=False),
+        nn.BatchNorm1d(32),
+        nn.Unflatten(1, (8, 2, 2)),
+        nn.ConvTranspose2d(8, 6, 4, 2, 1, groups=2, bias=False),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Conv2d(6, 3, 3, padding=1),
+        nn.BatchNorm2d(3),
+    )
+    module(torch.randn(64, 4))  # statistics other than 0 and 1
+    described = Spec(inputs=(Latent(size=4),), output=Image(height=4, width=4, channels=3))
+    graph = export_onnx(module.eval(), described)
+    assert not any(node.op_type == "BatchNormalization" for node in onnx.load_from_string(graph).graph.node)
+    draws = Draws(described, 0, 0, 9)
+    np.testing.assert_allclose(run(graph, draws.feeds(0, 9))[1], sample(module, draws), rtol=0, atol=1e-5)
+
+
 def test_a_pixel_norm_of_a_zero_latent_stays_zero() -> None:
     graph = export_onnx(Bent().eval(), BENT)
     assert np.isfinite(run(graph, {"z": np.zeros((1, 4), np.float32)})[1]).all()

@@ -86,7 +86,11 @@ def command(
     license: Annotated[str, typer.Option(metavar="TEXT", help="Of the weights.", rich_help_panel=_OUT)] = "",
     noise: Annotated[
         str,
-        typer.Option(metavar="refuse|freeze", help="Random numbers drawn inside the module.", rich_help_panel=_WHAT),
+        typer.Option(
+            metavar="refuse|freeze|input",
+            help="Random numbers drawn inside the module: an error, constants, or latents of the bundle.",
+            rich_help_panel=_WHAT,
+        ),
     ] = "refuse",
     preview: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="A grid of samples beside it.", rich_help_panel=_OUT)
@@ -107,8 +111,8 @@ def command(
     from rich.console import Console
 
     notes = Console(stderr=True, markup=False, highlight=False)
-    if noise not in ("refuse", "freeze"):
-        raise ArgumentError(f"--noise is '{noise}'; it is refuse or freeze.")
+    if noise not in ("refuse", "freeze", "input"):
+        raise ArgumentError(f"--noise is '{noise}'; it is refuse, freeze or input.")
     target = output or Path(f"{_stem(what, checkpoint)}.ganrt")
     if target.suffix != ".ganrt":
         raise ArgumentError(f"The bundle is one file that ends in .ganrt; {target} does not.")

@@ -72,7 +72,7 @@ class Noise(TorchFunctionMode):
         mode="record"  made as ever, and listed in `draws`
         mode="freeze"  constants, each of its place in the forward pass
         mode="input"   made of `tensors`, standard numbers in the order of the draws, of the draw's shape or one that
-                       expands to it; `unused` says how many are left
+                       expands to it; None freezes that draw; `unused` says how many are left
 
     `batch`: the size of the batch, a number or a symbol; a draw whose first size is another one is the same for all
     samples. Without it every first size is taken for the batch. Raises ArgumentError when `tensors` do not suffice or
@@ -85,7 +85,7 @@ class Noise(TorchFunctionMode):
         *,
         batch: Any = None,
         seed: int = _SEED,
-        tensors: Sequence[Tensor] = (),
+        tensors: Sequence[Tensor | None] = (),
     ) -> None:
         super().__init__()
         if mode not in ("record", "freeze", "input"):
@@ -120,13 +120,13 @@ class Noise(TorchFunctionMode):
         self.draws.append(Draw(name, plan.kind, tuple(map(_example, plan.shape)), plan.dtype, batched))
         if self.mode == "record":
             return func(*args, **kwargs)
-        numbers = self._frozen(plan, batched) if self.mode == "freeze" else self._given(plan)
+        numbers = self._frozen(plan, batched) if self.mode == "freeze" else self._given(plan, batched)
         return plan.made(numbers.to(plan.dtype if plan.dtype.is_floating_point else torch.float32))
 
     def _is_batch(self, size: Any) -> bool:
         return self.batch is None or _same(size, self.batch)
 
-    def _given(self, plan: _Plan) -> Tensor:
+    def _given(self, plan: _Plan, batched: bool) -> Tensor:
         place = len(self.draws) - 1
         if place >= len(self.tensors):
             raise ArgumentError(
@@ -134,6 +134,8 @@ class Noise(TorchFunctionMode):
                 "tensors; Noise('record') lists what it draws."
             )
         given = self.tensors[place]
+        if given is None:
+            return self._frozen(plan, batched)
         try:
             return given.expand(plan.shape).clone()
         except RuntimeError as problem:
