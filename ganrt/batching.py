@@ -1,7 +1,7 @@
 """n samples -> engine calls, from a measured cost table.
 
-A table holds milliseconds a call by batch size, for each engine. Large pictures often run best in small batches that
-stay in the processor's cache, tiny ones in large batches; a plan is whatever the table says costs least.
+A table holds milliseconds a call by batch size, for each way of computing. Large pictures often run best in small
+batches that stay in the processor's cache, tiny ones in large batches; a plan is whatever the table says costs least.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import NamedTuple
 __all__ = ["LARGEST", "Piece", "plan"]
 
 LARGEST = 64  # samples a call where nothing was measured
-_WORTH = 0.98  # more calls, or another engine, must save 2 % to be worth it
+_WORTH = 0.98  # more calls, or another way, must save 2 % to be worth it
 
 
 class Piece(NamedTuple):
-    """One engine call: `size` samples on `backend`."""
+    """One engine call: `size` samples in one way, by its name."""
 
-    backend: str
+    way: str
     size: int
 
 
@@ -27,20 +27,20 @@ def plan(n: int, costs: Mapping[str, Mapping[int, float]], preferred: str) -> tu
     """The calls that make `n` samples in least time; without costs, `preferred` in calls of at most 64.
 
     >>> plan(5, {"a": {1: 1.0, 4: 2.0}}, "a")
-    (Piece(backend='a', size=4), Piece(backend='a', size=1))
+    (Piece(way='a', size=4), Piece(way='a', size=1))
     """
     best, best_ms = _pieces(preferred, n, min(n, LARGEST)), float("inf")
-    for backend, table in sorted(costs.items(), key=lambda item: item[0] != preferred):
+    for way, table in sorted(costs.items(), key=lambda item: item[0] != preferred):
         for size in sorted({min(n, size) for size in table} | {min(n, max(table, default=1))}, reverse=True):
             ms = _cost(table, size) * (n // size) + (_cost(table, n % size) if n % size else 0.0)
             if ms < best_ms * _WORTH:
-                best, best_ms = _pieces(backend, n, size), ms
+                best, best_ms = _pieces(way, n, size), ms
     return best
 
 
-def _pieces(backend: str, n: int, size: int) -> tuple[Piece, ...]:
-    whole = (Piece(backend, size),) * (n // size)
-    return whole + ((Piece(backend, n % size),) if n % size else ())
+def _pieces(way: str, n: int, size: int) -> tuple[Piece, ...]:
+    whole = (Piece(way, size),) * (n // size)
+    return whole + ((Piece(way, n % size),) if n % size else ())
 
 
 def _cost(table: Mapping[int, float], size: int) -> float:

@@ -113,6 +113,17 @@ class Bundle:
         if member is None:
             have = ", ".join(self.manifest.graphs)
             raise BundleError(f"{self.path} holds no {precision} graph; it has: {have}.")
+        return self._graph(member, precision)
+
+    def form(self, name: str) -> bytes:
+        """The ONNX bytes of another form of the fp32 graph, under the same checks."""
+        member = self.manifest.forms.get(name)
+        if member is None:
+            have = ", ".join(self.manifest.forms) or "none"
+            raise BundleError(f"{self.path} holds no form '{name}' of its graph; it has: {have}.")
+        return self._graph(member, "fp32")
+
+    def _graph(self, member: str, precision: Precision) -> bytes:
         data, header = self._onnx(member)
         inputs, source = header.inputs, f"{self.path}: '{member}'"
         if precision in self.manifest.mappings:

@@ -15,14 +15,13 @@ from .backends import NAMES, open_session
 from .backends.acceptance import References
 from .backends.base import GRAPH_OF, Graph, Options, Session, SessionInfo
 from .backends.chain import Chain, W
-from .backends.choose import SIZES, Choice, candidates, choose
+from .backends.choose import SIZES, Choice, Effort, Way, choose, ways
 from .batching import Piece, plan
 from .bundle import Bundle
 from .environment import usable_cores
 from .errors import ArgumentError, BackendError
 from .latents import Choice as LabelChoice
 from .latents import Draws, walk
-from .manifest import Precision
 from .spec import Image, Port, Spec
 
 __all__ = ["Generator"]
@@ -59,41 +58,83 @@ class Generator:
         backend: str = "auto",
         threads: int | None = None,
         precision: str = "auto",
+        form: str = "auto",
         spec: Spec | None = None,
+        progress: Callable[[str], None] | None = None,
     ) -> Self:
-        """Opens a bundle on the best engine of this machine.
+        """Opens a bundle in the way that runs fastest on this machine.
 
         `source`: a bundled name ("digits"), a .ganrt file, a bundle's directory, or a plain .onnx, whose `spec` is
-        given here unless the file carries it. `backend`: "onnxruntime" or "openvino" to force one; it is then that one
-        or an error. `threads`: cores the engine may use, all usable ones by default. `precision`: how to compute;
-        "auto" is FP32 where the bundle has that graph; "bf16" needs an engine and a processor that have it.
+        given here unless the file carries it. `backend`: "onnxruntime", "openvino" or "mnn" to force one; it is then
+        that one or an error. `threads`: cores the engine may use, all usable ones by default. `precision`: how to
+        compute; "auto" is FP32, or BF16 where the processor gains by it and the result stays within 50 dB; "fp32"
+        forces FP32; "int8" is yours to ask for, where the bundle has that graph. `form`: "plain" for the graph as
+        traced, or another form that the bundle holds. `progress`: is told what the first load works on.
 
-        Each engine must first reproduce the bundle's reference samples here. The first load on a machine also measures
-        the engines against each other, under a second each, and remembers the result in the cache.
+        Each way must first reproduce the bundle's reference samples here. The first load on a machine also measures
+        them against each other, within seconds, and remembers the result in the cache; `tune` measures longer.
         Raises BundleError, BackendError, FidelityError or ArgumentError, each with a sentence that says what to do.
         """
+        return cls._open(source, backend, threads, precision, form, spec, Effort(), progress)
+
+    @classmethod
+    def tune(
+        cls,
+        source: str | os.PathLike[str],
+        *,
+        backend: str = "auto",
+        threads: int | None = None,
+        precision: str = "auto",
+        form: str = "auto",
+        seconds: float = 2.0,
+        progress: Callable[[str], None] | None = None,
+    ) -> Self:
+        """`load`, after a thorough measurement: every way, on every number of threads, `seconds` for each.
+
+        What it finds is kept in the cache, and later loads with the same arguments use it. Raises what `load` raises.
+        """
+        if not 0 < seconds <= 3600:
+            raise ArgumentError(f"seconds is {seconds!r}; give a number above 0, at most 3600.")
+        return cls._open(source, backend, threads, precision, form, None, Effort(seconds, thorough=True), progress)
+
+    @classmethod
+    def _open(
+        cls,
+        source: str | os.PathLike[str],
+        backend: str,
+        threads: int | None,
+        precision: str,
+        form: str,
+        spec: Spec | None,
+        effort: Effort,
+        progress: Callable[[str], None] | None,
+    ) -> Self:
         if backend != "auto" and backend not in NAMES:
             raise ArgumentError(f"There is no backend '{backend}'; ganrt knows: auto, {', '.join(NAMES)}.")
         cores = _threads(threads)
         bundle = Bundle.open(source, spec=spec)
-        computed, graph_precision = _precision(bundle, precision)
-        names = candidates(backend, computed)
-        graph = Graph.of(bundle, graph_precision)
-        options = Options(threads=cores, precision=computed)
+        options = ways(bundle, backend=backend, precision=precision, form=form)
+        graphs: dict[tuple[str, str], Graph] = {}
         sessions: dict[str, Session] = {}
 
-        def opener(name: str) -> Session:
-            if name not in sessions:
-                sessions[name] = open_session(name, graph, options)
-            return sessions[name]
+        def opener(way: Way) -> Session:
+            if way.name not in sessions:
+                kind = (GRAPH_OF[way.precision], way.form)
+                if kind not in graphs:
+                    graphs[kind] = Graph.of(bundle, *kind)
+                how = Options(threads=way.threads or cores, precision=way.precision)
+                sessions[way.name] = open_session(way.backend, graphs[kind], how)
+            return sessions[way.name]
 
         try:
-            facts = {"bundle": bundle.digest, "threads": cores, "precision": computed}
-            choice = choose(names, opener, References(bundle), **facts)
-            used = {piece.backend for size in SIZES for piece in plan(size, choice.costs, choice.best())}
+            tell = progress or (lambda _: None)
+            references = References(bundle)
+            choice = choose(options, opener, references, threads=cores, effort=effort, tell=tell, bundle=bundle.digest)
+            used = {piece.way for size in SIZES for piece in plan(size, choice.costs, choice.best())}
             for name in sessions.keys() - used:  # measured and found slower
                 sessions.pop(name).close()
-            return cls(bundle, choice, sessions, opener)
+            graphs.clear()
+            return cls(bundle, choice, sessions, lambda name: opener(choice.ways[name]))
         except BaseException:
             for session in sessions.values():
                 session.close()
@@ -122,7 +163,7 @@ class Generator:
     @property
     def backend(self) -> str:
         """The engine for one sample at a time; another may serve large n where it was measured to be faster."""
-        return self._preferred
+        return self._choice.ways[self._preferred].backend
 
     @property
     def precision(self) -> str:
@@ -130,8 +171,23 @@ class Generator:
         return self.info.precision
 
     @property
+    def way(self) -> str:
+        """Engine, precision, form and threads for one sample at a time, in a word or two: "openvino bf16 phases"."""
+        return self._preferred
+
+    @property
+    def costs(self) -> dict[str, dict[int, float]]:
+        """What was measured here: way -> batch size -> milliseconds a call. Empty where nothing could be."""
+        return {name: dict(table) for name, table in self._choice.costs.items()}
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Ways that may not serve this bundle here, each with the reason."""
+        return dict(self._choice.refused)
+
+    @property
     def reason(self) -> str:
-        """Why this engine, in one sentence."""
+        """Why this engine, precision and form of the graph, in one sentence."""
         return self._choice.why()
 
     def __repr__(self) -> str:
@@ -297,7 +353,7 @@ class Generator:
     def _compute(self, feeds: Feeds, offset: int, n: int, port: Port) -> NDArray[Any]:
         try:
             pieces = self._plan(n)
-            first = self._session(pieces[0].backend)
+            first = self._session(pieces[0].way)
             result = first.empty((n, *port.shape[1:]), port.dtype)  # type: ignore[arg-type]
         except MemoryError as problem:
             raise ArgumentError(
@@ -307,8 +363,8 @@ class Generator:
             first.run(feeds(offset, n), {port.name: result})
             return result
         done = 0
-        for backend, count in pieces:
-            self._session(backend).run(feeds(offset + done, count), {port.name: result[done : done + count]})
+        for way, count in pieces:
+            self._session(way).run(feeds(offset + done, count), {port.name: result[done : done + count]})
             done += count
         return result
 
@@ -383,17 +439,3 @@ def _threads(threads: int | None) -> int:
     if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or not 1 <= threads <= 1024:
         raise ArgumentError(f"threads is {threads!r}; give a whole number from 1 to 1024, or leave it out.")
     return int(threads)
-
-
-def _precision(bundle: Bundle, wanted: str) -> tuple[str, Precision]:
-    """How to compute, and the precision of the graph that is computed from."""
-    have = tuple(bundle.manifest.graphs)
-    if wanted == "auto":
-        wanted = "fp32" if "fp32" in have else have[0]
-    if wanted not in GRAPH_OF:
-        raise ArgumentError(f"There is no precision '{wanted}'; ganrt knows: auto, {', '.join(GRAPH_OF)}.")
-    graph = GRAPH_OF[wanted]
-    if graph not in have:
-        name = bundle.manifest.name
-        raise ArgumentError(f"The bundle '{name}' holds no {graph} graph; it has: {', '.join(have)}.")
-    return wanted, graph

@@ -11,15 +11,30 @@ import msgspec
 from msgspec import Meta
 
 from .errors import FormatTooNew, ManifestError, legible
-from .spec import Line, Spec
+from .spec import Extent, Line, Spec, TensorName
 
-__all__ = ["FORMAT", "Bound", "FileEntry", "Golden", "Goldens", "Manifest", "Precision", "decode", "encode"]
+__all__ = [
+    "FORMAT",
+    "Bound",
+    "Engine",
+    "FileEntry",
+    "Golden",
+    "Goldens",
+    "Manifest",
+    "Precision",
+    "Profile",
+    "decode",
+    "encode",
+]
 
 FORMAT = 1
 
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 Digest: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Size: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 40)]
+Capability: TypeAlias = Annotated[str, Meta(pattern=r"^[1-9][0-9]?\.[0-9]\Z")]
+Span: TypeAlias = tuple[Extent, Extent, Extent]
+FormName: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,30}\Z")]
 _NESTING = 16  # of lists and objects in the figures
 
 
@@ -72,12 +87,54 @@ class Goldens(_Record, frozen=True):
     inputs: dict[str, str] = {}
 
 
+class Profile(_Record, frozen=True):
+    """The sizes that an engine runs at, each as (least, best, most).
+
+    `batch`: samples a call. `sizes`: the axes that the graph leaves open beside it, by input and axis: "photo_2" is the
+    axis 2 of the input "photo".
+    """
+
+    batch: Span
+    sizes: dict[TensorName, Span] = {}
+
+    def __post_init__(self) -> None:
+        for name, (least, best, most) in {"batch": self.batch, **self.sizes}.items():
+            if not least <= best <= most:
+                raise ValueError(f"a profile has {least}:{best}:{most} for {name}; least, best and most must rise")
+
+
+class Engine(_Record, frozen=True):
+    """A member built ahead of time from a graph, for one kind of engine: facts to choose it by, before it is read.
+
+    It is an executable artefact: a digest in a manifest says that it arrived whole, not that it is harmless.
+    `engine` and `version` built it, on `platform`, for GPUs of these `capabilities`. `graph` is the SHA-256 of the ONNX
+    that it was built from, so that one that outlived its graph is known. `mapping`, `mapping_graph`: the same for the
+    first graph of a generator of two. A reader ignores an engine of a kind or version that it does not know.
+    """
+
+    file: str
+    graph: Digest
+    engine: Annotated[Line, Meta(min_length=1, max_length=100)]
+    version: Annotated[Line, Meta(max_length=100)]
+    precision: Precision
+    capabilities: tuple[Capability, ...]
+    profiles: Annotated[tuple[Profile, ...], Meta(min_length=1, max_length=64)]
+    platform: Annotated[Line, Meta(max_length=100)]
+    mapping: str | None = None
+    mapping_graph: Digest | None = None
+
+    def __post_init__(self) -> None:
+        if (self.mapping is None) != (self.mapping_graph is None):
+            raise ValueError(f"the engine {self.file!r} needs both of mapping and mapping_graph, or neither")
+
+
 class Manifest(_Record, frozen=True):
     """The whole of manifest.json.
 
-    `graphs`: precision -> member; "fp32" is the reference. `mappings`: the same for a generator of two graphs: the
-    first makes w of the inputs, and the graph of that precision takes w in their place (StyleGAN). `engines`: members
-    built for one engine, by later versions.
+    `graphs`: precision -> member; "fp32" is the reference. `forms`: the function of the fp32 graph in other operations,
+    name -> member; which is fastest depends on the machine. `mappings`: precision -> member for a generator of two
+    graphs: the first makes w of the inputs, and the graph of that precision takes w in their place (StyleGAN).
+    `engines`: name -> what was built ahead of time from these graphs; see `current`.
     `quality`, `fidelity`, `provenance`: figures and facts for people; nothing is decided by them.
     """
 
@@ -90,14 +147,16 @@ class Manifest(_Record, frozen=True):
     description: str = ""
     license: str = ""
     goldens: Goldens | None = None
-    engines: dict[str, str] = {}
+    engines: dict[Annotated[Line, Meta(min_length=1, max_length=200)], Engine] = {}
     mappings: dict[Precision, str] = {}
+    forms: dict[FormName, str] = {}
     quality: dict[str, Any] = {}
     fidelity: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        used = [*self.graphs.values(), *self.engines.values(), *self.mappings.values(), *self._golden_files()]
+        used = [*self.graphs.values(), *self.mappings.values(), *self.forms.values()]
+        used += [*self._engine_files(), *self._golden_files()]
         for member in used:
             if member not in self.files:
                 raise ValueError(f"{member!r} is used but not listed in files")
@@ -105,6 +164,16 @@ class Manifest(_Record, frozen=True):
             raise ValueError(f"quality, fidelity and provenance go at most {_NESTING} levels deep")
         for golden in self.goldens.samples if self.goldens else ():
             _check_golden(golden, self.spec)
+
+    def current(self, engine: Engine) -> bool:
+        """Was it built from the very graphs that this bundle holds in its precision?"""
+        held = (self.graphs.get(engine.precision), self.mappings.get(engine.precision))
+        digests = tuple(None if member is None else self.files[member].sha256 for member in held)
+        return digests == (engine.graph, engine.mapping_graph)
+
+    def _engine_files(self) -> tuple[str, ...]:
+        engines = self.engines.values()
+        return tuple(file for engine in engines for file in (engine.file, engine.mapping) if file is not None)
 
     def _golden_files(self) -> tuple[str, ...]:
         return () if self.goldens is None else (self.goldens.file, *self.goldens.inputs.values())

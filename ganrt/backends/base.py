@@ -23,6 +23,7 @@ from ..manifest import Precision
 
 __all__ = [
     "GRAPH_OF",
+    "PLAIN",
     "Array",
     "Availability",
     "DeviceArray",
@@ -37,6 +38,9 @@ __all__ = [
 
 # how to compute -> the graph that is computed from: its types say fp32, fp16 or int8; a CPU may run fp32 in BF16
 GRAPH_OF: dict[str, Precision] = {"fp32": "fp32", "fp16": "fp16", "int8": "int8", "bf16": "fp32"}
+
+
+PLAIN = "plain"  # the form of a graph that is the reference
 
 
 class Availability(msgspec.Struct, frozen=True):
@@ -63,11 +67,14 @@ class Graph(msgspec.Struct, frozen=True):
     mapping: bytes | None = None
 
     @classmethod
-    def of(cls, bundle: Bundle, precision: Precision) -> Graph:
+    def of(cls, bundle: Bundle, precision: Precision, form: str = PLAIN) -> Graph:
         """The graph of a bundle, every check passed."""
-        data = bundle.graph(precision)
-        member = bundle.manifest.files[bundle.manifest.graphs[precision]]
-        return cls(data, member.sha256, precision, bundle.mapping(precision))
+        manifest = bundle.manifest
+        if form == PLAIN:
+            data, member = bundle.graph(precision), manifest.graphs[precision]
+        else:
+            data, member = bundle.form(form), manifest.forms[form]
+        return cls(data, manifest.files[member].sha256, precision, bundle.mapping(precision))
 
 
 class Options(msgspec.Struct, frozen=True):

@@ -1,147 +1,288 @@
-"""Which engine serves this bundle on this machine: those that reproduce its goldens, and of them the fastest.
+"""Which way of computing serves this bundle on this machine: those that reproduce its goldens, of them the fastest.
 
-Found out once by a short measurement and remembered in the cache, under everything that it depends on: the bundle, the
-engines as installed, the processor, threads and precision. An engine may win at one batch size and lose at another, so
-the measurement is a table, and `batching` decides call by call.
+A way is an engine, a precision, a form of the graph and a number of threads. Which is best depends on the network and
+the processor, so it is found out once by a short measurement and remembered in the cache, under everything that it
+depends on: the bundle, the engines as installed, the processor, and what was asked. A way may win at one batch size
+and lose at another, so the measurement is a table, and `batching` decides call by call.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from .. import cache
+from ..bundle import Bundle
 from ..environment import fingerprint, processor
-from ..errors import BackendError, BackendUnavailable, FidelityError
+from ..errors import ArgumentError, BackendError, BackendUnavailable, FidelityError
 from . import NAMES, available, module_name, precisions
 from .acceptance import Figures, References, hold
-from .base import Session
+from .base import GRAPH_OF, PLAIN, Session
 
-__all__ = ["Choice", "candidates", "choose", "measure"]
+__all__ = ["SIZES", "Choice", "Effort", "Way", "choose", "ways"]
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)  # batches measured, and the largest is the largest chunk
-_BUDGET_S = 0.4  # for each engine
+_TRIAL = (1, 8)  # batches that a way must be good at, one of them, to be measured at all
+_FAR = 1.5  # times the best: not worth measuring further
 _CALL_S = 0.25  # a batch that takes longer is not worth measuring twice as large
-_VERSION = 1  # of the record
+_LOWER = 0.95  # a lower precision must save 5 % somewhere to be worth its error
+_SHORT_MS = 1.0  # a call so short may lose more by waking threads than it gains
+_VERSION = 2  # of the record
+_AUTO = ("fp32", "bf16")  # what a CPU gains by, and the default gate lets pass
+
+
+class Way(msgspec.Struct, frozen=True):
+    """One way of computing a bundle.
+
+    `form`: "plain", or a name in the manifest's `forms`. `threads`: None for as many as the generator may use.
+    """
+
+    backend: str
+    precision: str = "fp32"
+    form: str = PLAIN
+    threads: int | None = None
+
+    @property
+    def name(self) -> str:
+        """ "openvino", "openvino bf16 phases", "mnn 1 thread": what is not FP32, plain and all cores is said."""
+        said = [self.backend]
+        said += [self.precision] if self.precision != "fp32" else []
+        said += [self.form] if self.form != PLAIN else []
+        said += [f"{self.threads} thread{'s' if self.threads > 1 else ''}"] if self.threads is not None else []
+        return " ".join(said)
 
 
 class Choice(msgspec.Struct):
-    """What was found: figures of each accepted engine, reasons of the refused, and engine -> batch -> milliseconds."""
+    """What was found: the ways, by name; figures of each accepted one, reasons of the refused ones, and
 
+    `costs`: way -> batch -> milliseconds.
+    """
+
+    ways: dict[str, Way]
     accepted: dict[str, Figures | None]
     refused: dict[str, str]
     costs: dict[str, dict[int, float]]
 
     def best(self) -> str:
-        """The engine for one sample at a time."""
-        first = [name for name in NAMES if name in self.accepted]
-        return min(first, key=lambda name: self.costs.get(name, {}).get(1, 0.0))
+        """The way for one sample at a time; where nothing was measured, the first in order of preference."""
+        usable = [name for name in self.ways if name in self.accepted]
+        timed = [name for name in usable if 1 in self.costs.get(name, {})]
+        return min(timed, key=lambda name: self.costs[name][1]) if timed else usable[0]
 
     def why(self) -> str:
         """The choice in one sentence."""
-        best, rest = self.best(), [name for name in self.accepted if name != self.best()]
-        if rest and self.costs:
+        best = self.best()
+        rest = sorted((name for name in self.costs if name != best), key=lambda name: self.costs[name][1])
+        if rest:
             rivals = ", ".join(f"{name} {self.costs[name][1]:.2f} ms" for name in rest)
             said = f"{best} takes {self.costs[best][1]:.2f} ms a sample here, {rivals}"
+        elif len(self.accepted) > 1:
+            said = f"{best} is the first that reproduces this bundle; nothing could be measured"
         else:
             said = f"{best} is the only engine to be had"
         return "; ".join([said, *(f"{name} refused: {reason}" for name, reason in self.refused.items())])
 
 
-def candidates(wanted: str, precision: str) -> tuple[str, ...]:
-    """Engines to try: the one asked for, or every one of this machine that computes in `precision`.
+class Effort(msgspec.Struct, frozen=True):
+    """How long a way is measured, in seconds; `thorough`: all of them, anew, at every number of threads."""
 
-    Raises BackendUnavailable with the reason and the command that installs it.
+    seconds: float = 0.35
+    thorough: bool = False
+
+
+def ways(bundle: Bundle, *, backend: str, precision: str, form: str) -> tuple[Way, ...]:
+    """All that could serve: engines of this machine, precisions and forms of this bundle, in order of preference.
+
+    "auto" leaves each of `backend`, `precision` and `form` open. Raises BackendUnavailable with the reason and the
+    command that installs what is missing, ArgumentError for what the bundle or ganrt does not know.
     """
-    if wanted != "auto":
-        if not available_here(wanted):
-            found = available(wanted)
-            raise BackendUnavailable(f"{found.reason}. Install it: {found.install}")
-        return (wanted,)
-    usable = tuple(name for name in NAMES if available_here(name))
-    if not usable:
-        raise BackendUnavailable(f"No engine is installed. Install one: {available(NAMES[0]).install}")
-    able = tuple(name for name in usable if precision in precisions(name))
-    if not able:
-        others = [name for name in NAMES if name not in usable and precision in precisions(name)]
-        hint = f" Install one that does: {available(others[0]).install}" if others else ""
-        raise BackendUnavailable(f"No engine here computes in {precision}; tried: {', '.join(usable)}.{hint}")
-    return able
-
-
-def available_here(name: str) -> bool:
-    """`available` without the version, which takes 20 ms to find."""
-    return fingerprint(module_name(name)) is not None
+    computed, forms = _precisions(bundle, precision), _forms(bundle, form)
+    return tuple(
+        Way(name, one, shape)
+        for name in _engines(backend, computed)
+        for one in computed
+        if one in precisions(name) or "auto" not in (backend, precision)  # what was asked for fails with a reason
+        for shape in (forms if GRAPH_OF[one] == "fp32" else (PLAIN,))
+    )
 
 
 def choose(
-    names: tuple[str, ...], open_session: Callable[[str], Session], references: References, **facts: object
+    options: tuple[Way, ...],
+    open_session: Callable[[Way], Session],
+    references: References,
+    *,
+    threads: int,
+    effort: Effort = Effort(),  # noqa: B008  a constant
+    tell: Callable[[str], None] = lambda _: None,
+    **facts: object,
 ) -> Choice:
-    """The remembered choice, or a new one. `facts` are what it depends on beside the engines and the processor.
+    """The remembered choice among `options`, or a new one. `facts` are what it depends on beside them and the machine.
 
-    Raises FidelityError or BackendError when no engine of `names` can serve.
+    Raises FidelityError or BackendError when none can serve.
     """
     here = processor()
     entry = "choices/" + cache.key(
         version=_VERSION,
-        engines=[(name, fingerprint(module_name(name))) for name in names],
+        ways=[msgspec.to_builtins(way) for way in options],
+        engines=[(name, fingerprint(module_name(name))) for name in dict.fromkeys(way.backend for way in options)],
         processor=(here.name, here.cores, here.features),
+        threads=threads,
         **facts,
     )
-    remembered = _decode(cache.read(entry))
-    if remembered is not None and set(remembered.accepted) | set(remembered.refused) == set(names):
+    remembered = None if effort.thorough else _decode(cache.read(entry))
+    if remembered is not None:
         return remembered
-    choice = Choice({}, {}, {})
+    choice = Choice({way.name: way for way in options}, {}, {}, {})
     problems: list[BackendError | FidelityError] = []
-    for name in names:
+    for way in options:
+        tell(f"checking {way.name}")
         try:
-            choice.accepted[name] = hold(open_session(name), references, sizes=(1, max(2, references.count)))
+            choice.accepted[way.name] = hold(open_session(way), references, sizes=(1, max(2, references.count)))
         except (BackendError, FidelityError) as problem:
-            choice.refused[name] = str(problem)
+            choice.refused[way.name] = str(problem)
             problems.append(problem)
     if not choice.accepted:
         raise problems[0]
     kept = cache.write(entry, msgspec.json.encode(choice))
     # alone and forgotten at once, a measurement would only cost time; without a signal there is nothing to time
     if (references.available or not references.spec.signals) and (len(choice.accepted) > 1 or kept):
-        choice.costs = measure({name: open_session(name) for name in choice.accepted}, references, choice)
+        _measure(choice, open_session, references, threads, effort, tell)
         cache.write(entry, msgspec.json.encode(choice))
     return choice
 
 
-def measure(
-    sessions: Mapping[str, Session], references: References, choice: Choice | None = None
-) -> dict[str, dict[int, float]]:
-    """Engine -> batch -> milliseconds a call, the least of interleaved rounds: what others do here only adds to it.
+def _measure(
+    choice: Choice,
+    open_session: Callable[[Way], Session],
+    references: References,
+    threads: int,
+    effort: Effort,
+    tell: Callable[[str], None],
+) -> None:
+    """Fills `choice.costs`: the least of interleaved rounds, since what others do here only adds to a time.
 
-    Each new batch size is first held to the goldens; an engine that fails one is dropped (into `choice.refused`).
+    All ways are tried at two sizes, the good ones measured at all. Each new batch size is first held to the goldens; a
+    way that fails one is moved to `choice.refused`.
     """
-    costs: dict[str, dict[int, float]] = {name: {} for name in sessions}
-    live, deadline = dict(sessions), time.perf_counter() + _BUDGET_S * len(sessions)
-    sizes = list(SIZES)
+    sessions = {name: open_session(choice.ways[name]) for name in choice.accepted}
+    for size in _TRIAL:
+        _round(choice, sessions, references, size, tell)
+        for name in choice.costs:
+            choice.costs[name][size] = min(choice.costs[name][size], _time_call(sessions[name], references, size))
+        if min(table[size] for table in choice.costs.values()) > _CALL_S * 1000:
+            break
+    tried = [size for size in _TRIAL if all(size in table for table in choice.costs.values())]
+    least = {size: min(table[size] for table in choice.costs.values()) for size in tried}
+    far = float("inf") if effort.thorough else _FAR
+    good = [name for name, table in choice.costs.items() if any(table[size] <= far * least[size] for size in tried)]
+    live = {name: sessions[name] for name in good}
+    for way in _fewer_threads(choice, good, threads, effort):
+        choice.ways[way.name], choice.accepted[way.name] = way, choice.accepted[choice.best()]
+        live[way.name] = open_session(way)
+    deadline, sizes = time.perf_counter() + effort.seconds * len(live), list(SIZES)
     for size in SIZES:
-        for name in list(live):
-            try:
-                hold(live[name], references, (size,))
-            except FidelityError as problem:
-                del live[name], costs[name]
-                if choice is not None:
-                    del choice.accepted[name]
-                    choice.refused[name] = str(problem)
-                continue
-            costs[name][size] = _time_call(live[name], references, size)
-        if max(costs[name][size] for name in live) > _CALL_S * 1000 or time.perf_counter() > deadline:
+        _round(choice, live, references, size, tell)
+        live = {name: session for name, session in live.items() if name in choice.costs}
+        if max(choice.costs[name][size] for name in live) > _CALL_S * 1000 or time.perf_counter() > deadline:
             sizes = list(SIZES[: SIZES.index(size) + 1])
             break
     while time.perf_counter() < deadline:
         for size in sizes:
             for name, session in live.items():
-                costs[name][size] = min(costs[name][size], _time_call(session, references, size))
+                choice.costs[name][size] = min(choice.costs[name][size], _time_call(session, references, size))
             if time.perf_counter() > deadline:
                 break
-    return costs
+    choice.costs = {name: table for name, table in choice.costs.items() if _worth(choice, name)}
+
+
+def _fewer_threads(choice: Choice, good: list[str], threads: int, effort: Effort) -> list[Way]:
+    """The best way on one thread, where its calls are short; when thorough, every good way on every number of them."""
+    if effort.thorough:
+        return [
+            msgspec.structs.replace(choice.ways[name], threads=count) for name in good for count in range(1, threads)
+        ]
+    best = choice.best()
+    short = threads > 1 and choice.costs[best][1] < _SHORT_MS
+    return [msgspec.structs.replace(choice.ways[best], threads=1)] if short else []
+
+
+def _round(
+    choice: Choice,
+    sessions: Mapping[str, Session],
+    references: References,
+    size: int,
+    tell: Callable[[str], None],
+) -> None:
+    """One call of each at this size, after it was held to the goldens there."""
+    for name, session in sessions.items():
+        tell(f"measuring {name} at batch {size}")
+        try:
+            hold(session, references, (size,))
+        except FidelityError as problem:
+            if len(choice.accepted) == 1:
+                raise
+            del choice.accepted[name]
+            choice.costs.pop(name, None)
+            choice.refused[name] = str(problem)
+            continue
+        table = choice.costs.setdefault(name, {})
+        table[size] = min(table.get(size, float("inf")), _time_call(session, references, size))
+
+
+def _worth(choice: Choice, name: str) -> bool:
+    """Does it serve what no way of a higher precision does as fast? FP32 always does."""
+    mine, exact = choice.costs[name], [other for other in choice.costs if choice.ways[other].precision == "fp32"]
+    if choice.ways[name].precision == "fp32" or not exact:
+        return True
+    return any(ms < _LOWER * min(choice.costs[other].get(size, ms) for other in exact) for size, ms in mine.items())
+
+
+def _engines(wanted: str, computed: Iterable[str]) -> tuple[str, ...]:
+    """The engine asked for, or every one of this machine that computes so."""
+    if wanted != "auto":
+        if not _available(wanted):
+            found = available(wanted)
+            raise BackendUnavailable(f"{found.reason}. Install it: {found.install}")
+        return (wanted,)
+    usable = tuple(name for name in NAMES if _available(name))
+    if not usable:
+        raise BackendUnavailable(f"No engine is installed. Install one: {available(NAMES[0]).install}")
+    able = tuple(name for name in usable if set(computed) & set(precisions(name)))
+    if not able:
+        named = " or ".join(computed)
+        others = [name for name in NAMES if name not in usable and set(computed) & set(precisions(name))]
+        hint = f" Install one that does: {available(others[0]).install}" if others else ""
+        raise BackendUnavailable(f"No engine here computes in {named}; tried: {', '.join(usable)}.{hint}")
+    return able
+
+
+def _available(name: str) -> bool:
+    """`available` without the version, which takes 20 ms to find."""
+    return fingerprint(module_name(name)) is not None
+
+
+def _precisions(bundle: Bundle, wanted: str) -> tuple[str, ...]:
+    """How to compute: what was asked for, or all that a graph of the bundle allows within the default gate."""
+    have = tuple(bundle.manifest.graphs)
+    if wanted == "auto":
+        return tuple(one for one in _AUTO if GRAPH_OF[one] in have) or have[:1]
+    if wanted not in GRAPH_OF:
+        raise ArgumentError(f"There is no precision '{wanted}'; ganrt knows: auto, {', '.join(GRAPH_OF)}.")
+    if GRAPH_OF[wanted] not in have:
+        name = bundle.manifest.name
+        raise ArgumentError(f"The bundle '{name}' holds no {GRAPH_OF[wanted]} graph; it has: {', '.join(have)}.")
+    return (wanted,)
+
+
+def _forms(bundle: Bundle, wanted: str) -> tuple[str, ...]:
+    have = (PLAIN, *bundle.manifest.forms)
+    if wanted == "auto":
+        return have
+    if wanted not in have:
+        raise ArgumentError(f"The bundle '{bundle.manifest.name}' has no form '{wanted}'; it has: {', '.join(have)}.")
+    return (wanted,)
 
 
 def _time_call(session: Session, references: References, size: int) -> float:

@@ -15,7 +15,7 @@ import typer
 
 from .. import __version__
 from ..errors import GanrtError, MissingExtra
-from . import doctor, info, interpolate, sample, verify
+from . import doctor, info, interpolate, sample, tune, verify
 from .failure import Interrupted
 from .terminal import show
 
@@ -115,6 +115,7 @@ for _name, _module in (
     ("interpolate", interpolate),
     ("info", info),
     ("verify", verify),
+    ("tune", tune),
     ("doctor", doctor),
 ):
     app.command(_name)(_interruptible(_module.command))

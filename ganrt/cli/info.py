@@ -57,6 +57,7 @@ def command(source: Source, json: Json = False) -> None:
     _section(
         "Graphs", [(key, f"{member} ({size(manifest.files[member].size)})") for key, member in manifest.graphs.items()]
     )
+    _section("Engines", list(_engines(manifest)))
     _section("Reference samples", list(_goldens(manifest)))
     _section("Quality", list(_flat(manifest.quality)))
     _section("Fidelity", list(_flat(manifest.fidelity)))
@@ -101,6 +102,23 @@ def _gives(output: Output) -> tuple[str, str]:
             return raw, f"a table with the columns {', '.join(columns)}: float32 [n, {len(columns)}]"
         case Tensor(raw=raw, dtype=dtype, shape=shape):
             return raw, f"{dtype} [{', '.join(['n', *('any' if size is None else str(size) for size in shape)])}]"
+
+
+def _engines(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """For which GPUs and batches each engine was built; a second line where there is a second profile."""
+    for name, engine in manifest.engines.items():
+        total = sum(manifest.files[file].size for file in (engine.file, engine.mapping) if file is not None)
+        stale = "" if manifest.current(engine) else "; of ANOTHER graph than this bundle's: build it again"
+        capabilities = ", ".join(engine.capabilities)
+        built_by = f"{engine.engine} {engine.version}, {engine.platform}"
+        yield name, f"for compute capability {capabilities}: {built_by} ({size(total)}){stale}"
+        for profile in engine.profiles:
+            spans = {"batch": profile.batch, **profile.sizes}
+            yield "", ", ".join(f"{axis} {_span(*span)}" for axis, span in spans.items())
+
+
+def _span(least: int, best: int, most: int) -> str:
+    return f"{most}" if least == most else f"{least} to {most}, best at {best}"
 
 
 def _goldens(manifest: Manifest) -> Iterator[tuple[str, str]]:

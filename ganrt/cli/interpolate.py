@@ -74,8 +74,8 @@ def command(
     from ..media import choose_writer
 
     numbers = _seeds(seeds)
-    with waiting(f"opening {source}"):
-        generator = Generator.load(source, backend=backend, threads=threads, precision=precision)
+    with waiting(f"opening {source}") as bar:
+        generator = Generator.load(source, backend=backend, threads=threads, precision=precision, progress=bar.describe)
     with generator:
         writer = choose_writer(
             output,

@@ -16,6 +16,7 @@ __all__ = [
     "WHERE",
     "Backend",
     "Codes",
+    "Form",
     "Json",
     "Precision",
     "Source",
@@ -50,7 +51,8 @@ Truncation: TypeAlias = Annotated[
     typer.Option(metavar="NUMBER", help="Smaller is more typical and less varied.", rich_help_panel=WHAT),
 ]
 Backend: TypeAlias = Annotated[
-    str, typer.Option(metavar="ENGINE", help="auto (the fastest here), onnxruntime or openvino.", rich_help_panel=HOW)
+    str,
+    typer.Option(metavar="ENGINE", help="auto (the fastest here), onnxruntime, openvino or mnn.", rich_help_panel=HOW),
 ]
 Threads: TypeAlias = Annotated[
     int | None,
@@ -58,6 +60,12 @@ Threads: TypeAlias = Annotated[
 ]
 Precision: TypeAlias = Annotated[
     str, typer.Option(metavar="KIND", help="auto, fp32, fp16, int8 or bf16: what it computes in.", rich_help_panel=HOW)
+]
+Form: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="auto, plain, or another form of the graph that `ganrt info` lists.", rich_help_panel=HOW
+    ),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 

@@ -99,8 +99,8 @@ def command(
     from ..generator import Generator
     from ..media import choose_writer
 
-    with waiting(f"opening {source}"):
-        generator = Generator.load(source, backend=backend, threads=threads, precision=precision)
+    with waiting(f"opening {source}") as bar:
+        generator = Generator.load(source, backend=backend, threads=threads, precision=precision, progress=bar.describe)
     with generator:
         labels = read_labels(label, generator.spec.label)
         draw: dict[str, Any] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import msgspec
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["mark", "plain", "print_json", "rows", "say", "show", "size", "two_digits", "waiting"]
+__all__ = ["Bar", "mark", "plain", "print_json", "rows", "say", "show", "size", "two_digits", "waiting"]
 
 _PATIENCE_S = 2.0
 _PIPE_WIDTH = 160  # columns where there is no terminal
@@ -95,46 +95,55 @@ def size(count: int) -> str:
     return f"{amount:.0f} {unit}" if amount >= 10 or unit == "B" else f"{amount:.1f} {unit}"
 
 
+class Bar:
+    """Progress of one thing: call it with how many more are done, `describe` what it does now."""
+
+    def __init__(self, description: str, total: int | None) -> None:
+        self._description, self._total, self._done = description, total, 0
+        self._shown: Any = None
+        self._over = False
+        self._lock = threading.Lock()
+
+    def __call__(self, count: int) -> None:
+        self._done += count
+        if self._shown is not None:
+            self._shown.update(0, completed=self._done)
+
+    def describe(self, text: str) -> None:
+        self._description = text
+        if self._shown is not None:
+            self._shown.update(0, description=plain(text))
+
+    def appear(self) -> None:
+        with self._lock:
+            if not self._over:
+                self._shown = _columns()
+                self._shown.add_task(plain(self._description), total=self._total, completed=self._done)
+                self._shown.start()
+
+    def end(self) -> None:
+        with self._lock:
+            self._over = True
+            if self._shown is not None:
+                self._shown.stop()
+
+
 @contextmanager
-def waiting(description: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr, once the block has taken two seconds and if someone watches.
-
-    Gives a function to call with how many more of `total` are done.
-    """
-    done = 0
-    bar: Any = None
-    lock = threading.Lock()
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        if bar is not None:
-            bar.update(0, completed=done)
-
-    def appear() -> None:
-        nonlocal bar
-        with lock:
-            if not over:
-                bar = _bar()
-                bar.add_task(plain(description), total=total, completed=done)
-                bar.start()
-
-    over = False
-    timer = threading.Timer(_PATIENCE_S, appear)
+def waiting(description: str, total: int | None = None) -> Iterator[Bar]:
+    """A progress bar on stderr, once the block has taken two seconds and if someone watches."""
+    bar = Bar(description, total)
+    timer = threading.Timer(_PATIENCE_S, bar.appear)
     timer.daemon = True
     if sys.stderr is not None and sys.stderr.isatty():
         timer.start()
     try:
-        yield advance
+        yield bar
     finally:
         timer.cancel()
-        with lock:
-            over = True
-            if bar is not None:
-                bar.stop()
+        bar.end()
 
 
-def _bar() -> Any:
+def _columns() -> Any:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
     columns = (

@@ -30,7 +30,7 @@ def test_small_pictures_are_made_in_one_call():
 
 def test_each_n_goes_to_the_engine_that_is_fastest_at_it():
     costs = {"a": {1: 1.0, 64: 64.0}, "b": {1: 2.0, 64: 32.0}}
-    assert plan(1, costs, "a")[0].backend == "a"
+    assert plan(1, costs, "a")[0].way == "a"
     assert plan(64, costs, "a") == (Piece("b", 64),)
 
 

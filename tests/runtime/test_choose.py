@@ -5,17 +5,17 @@ import time
 import numpy as np
 import pytest
 
-from ganrt import BackendError, Bundle, FidelityError, Generator, cache
+from ganrt import ArgumentError, BackendError, Bundle, FidelityError, Generator, cache
 from ganrt.backends.acceptance import References
 from ganrt.backends.base import SessionInfo
-from ganrt.backends.choose import Choice, choose
+from ganrt.backends.choose import Choice, Effort, Way, choose, ways
 
 
 class Engine:
     """A session over numpy, that answers from the bundle's own references: as slow, or as wrong, as a test wants."""
 
-    def __init__(self, bundle, name, *, seconds=0.0, fault=0.0):
-        self.info = SessionInfo(name, f"{name} 1.0.0", "CPU", "fp32", 1)
+    def __init__(self, bundle, name, *, seconds=0.0, fault=0.0, precision="fp32"):
+        self.info = SessionInfo(name, f"{name} 1.0.0", "CPU", precision, 1)
         self.references, self.seconds, self.fault, self.runs = References(bundle), seconds, fault, 0
 
     def empty(self, shape, dtype):
@@ -44,7 +44,12 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def decide(bundle, **engines):
-    return choose(tuple(engines), engines.__getitem__, References(bundle), bundle=bundle.digest)
+    options = tuple(Way(name) for name in engines)
+
+    def open_session(way):
+        return engines[way.backend]
+
+    return choose(options, open_session, References(bundle), threads=1, bundle=bundle.digest)
 
 
 def test_the_faster_engine_serves_and_the_reason_gives_both_figures(bundle):
@@ -107,4 +112,104 @@ def test_a_cache_that_cannot_be_written_fails_nothing(bundle, monkeypatch):
 
 
 def test_without_measurements_the_first_in_order_serves():
-    assert Choice({"openvino": None, "onnxruntime": None}, {}, {}).best() == "onnxruntime"
+    ways = {name: Way(name) for name in ("onnxruntime", "openvino")}
+    assert Choice(ways, {"openvino": None, "onnxruntime": None}, {}, {}).best() == "onnxruntime"
+
+
+def decide_ways(bundle, sessions, *, threads=1, effort=None):
+    """`sessions`: way -> its session."""
+    return choose(
+        tuple(sessions),
+        lambda way: sessions.get(way) or Engine(bundle, way.backend),
+        References(bundle),
+        threads=threads,
+        effort=effort or Effort(seconds=0.05),
+        bundle=bundle.digest,
+    )
+
+
+def test_a_lower_precision_serves_where_it_is_faster_and_good_enough(bundle):
+    low = Way("openvino", "bf16")
+    choice = decide_ways(
+        bundle,
+        {
+            Way("openvino"): Engine(bundle, "openvino", seconds=0.004),
+            low: Engine(bundle, "openvino", seconds=0.001, fault=0.001, precision="bf16"),
+        },
+    )
+    assert choice.best() == low.name == "openvino bf16"
+
+
+def test_a_lower_precision_that_gains_nothing_does_not_serve(bundle):
+    choice = decide_ways(
+        bundle,
+        {
+            Way("openvino"): Engine(bundle, "openvino", seconds=0.004),
+            Way("openvino", "bf16"): Engine(bundle, "openvino", seconds=0.004, precision="bf16"),
+        },
+    )
+    assert set(choice.costs) == {"openvino"}
+    assert choice.best() == "openvino"
+
+
+def test_the_fastest_form_of_the_graph_serves(bundle):
+    phases = Way("onnxruntime", form="phases")
+    choice = decide_ways(
+        bundle,
+        {
+            Way("onnxruntime"): Engine(bundle, "onnxruntime", seconds=0.004),
+            phases: Engine(bundle, "onnxruntime", seconds=0.001),
+        },
+    )
+    assert choice.best() == phases.name == "onnxruntime phases"
+
+
+def test_a_way_that_is_far_behind_is_measured_no_further(bundle):
+    choice = decide_ways(
+        bundle,
+        {
+            Way("onnxruntime"): Engine(bundle, "onnxruntime", seconds=0.010),
+            Way("openvino"): Engine(bundle, "openvino", seconds=0.001),
+        },
+    )
+    assert max(choice.costs["onnxruntime"]) == 8
+    assert max(choice.costs["openvino"]) == 64
+
+
+def test_short_calls_are_tried_on_one_thread_too(bundle):
+    short = decide_ways(bundle, {Way("openvino"): Engine(bundle, "openvino")}, threads=4)
+    assert set(short.costs) == {"openvino", "openvino 1 thread"}
+    long = decide_ways(bundle, {Way("openvino"): Engine(bundle, "openvino", seconds=0.003)}, threads=3)
+    assert set(long.costs) == {"openvino"}
+
+
+def test_a_thorough_search_tries_every_number_of_threads_anew(bundle):
+    engine = Engine(bundle, "openvino", seconds=0.002)
+    decide_ways(bundle, {Way("openvino"): engine}, threads=3)
+    runs = engine.runs
+    choice = decide_ways(bundle, {Way("openvino"): engine}, threads=3, effort=Effort(0.02, thorough=True))
+    assert engine.runs > runs
+    assert set(choice.costs) == {"openvino", "openvino 1 thread", "openvino 2 threads"}
+
+
+def test_what_is_asked_for_narrows_the_ways(bundle):
+    free = ways(bundle, backend="auto", precision="auto", form="auto")
+    assert {way.backend for way in free} >= {"onnxruntime", "openvino"}
+    assert {way.precision for way in free} <= {"fp32", "bf16"}
+    assert free[0] == Way("onnxruntime")
+    assert ways(bundle, backend="openvino", precision="fp32", form="plain") == (Way("openvino"),)
+    with pytest.raises(ArgumentError, match="holds no int8 graph; it has: fp32"):
+        ways(bundle, backend="auto", precision="int8", form="auto")
+    with pytest.raises(ArgumentError, match="has no form 'phases'; it has: plain"):
+        ways(bundle, backend="auto", precision="auto", form="phases")
+
+
+def test_tuning_is_remembered_by_the_next_load(tiny_bundle_path):
+    told = []
+    with Generator.tune(tiny_bundle_path, seconds=0.02, progress=told.append) as tuned:
+        found = tuned.costs
+    assert any(line.startswith("measuring ") for line in told)
+    told.clear()
+    with Generator.load(tiny_bundle_path, progress=told.append) as loaded:
+        assert loaded.costs == found
+    assert not told
