@@ -13,7 +13,7 @@ from .base import Availability, Graph, Options, Session
 
 __all__ = ["NAMES", "available", "module_name", "open_session", "precisions"]
 
-NAMES = ("onnxruntime", "openvino")
+NAMES = ("onnxruntime", "openvino", "mnn")
 
 
 class _Backend(Protocol):
