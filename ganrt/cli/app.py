@@ -86,7 +86,7 @@ def _add_plug_in(entry: EntryPoint) -> None:
         plug_in = _load(entry, ours)
         if not isinstance(plug_in, typer.Typer):
             function, plug_in = plug_in, typer.Typer(add_completion=False, rich_markup_mode="rich")
-            plug_in.command()(function)
+            plug_in.command()(_interruptible(function))
         code = plug_in(args=context.args, prog_name=f"ganrt {entry.name}", standalone_mode=False)
         raise typer.Exit(code if isinstance(code, int) else 0)
 

@@ -13,7 +13,18 @@ from ..environment import Environment, describe
 from .options import Json
 from .terminal import mark, print_json, rows, show, size, waiting
 
-__all__ = ["Diagnosis", "Engine", "Problem", "command"]
+__all__ = ["Builder", "Diagnosis", "Engine", "Problem", "command"]
+
+
+# name -> extra, what it builds, what running that takes
+_BUILDERS = {
+    "tensorrt-rtx": ("rtx", "builds engines here (ganrt build)", "running them needs a GPU"),
+    "tensorrt": (
+        "tensorrt",
+        "builds engines on the GPU that runs them (ganrt build --engine tensorrt)",
+        "it needs a GPU",
+    ),
+}
 
 
 class Engine(msgspec.Struct, frozen=True):
@@ -24,6 +35,14 @@ class Engine(msgspec.Struct, frozen=True):
     version: str | None
     note: str
     install: str
+
+
+class Builder(msgspec.Struct, frozen=True):
+    """A library that builds engines into bundles, `version` None where it is not installed."""
+
+    name: str
+    version: str | None
+    note: str
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -39,6 +58,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
     ganrt: str
     environment: Environment
     engines: list[Engine]
+    builders: list[Builder]
     formats: dict[str, bool]
     cache_folder: str
     cache_bytes: int
@@ -78,11 +98,19 @@ def diagnose() -> Diagnosis:
         __version__,
         environment,
         engines,
+        [_builder(name, versions[name]) for name in _BUILDERS],
         formats,
         str(cache.folder()),
         cache.size(),
         list(_problems(versions, engines, formats)),
     )
+
+
+def _builder(name: str, version: str | None) -> Builder:
+    extra, built, runs = _BUILDERS[name]
+    if version is None:
+        return Builder(name, None, f"not installed; it {built}. Install it: pip install 'ganrt[{extra}]'")
+    return Builder(name, version, f"{built}; {runs}")
 
 
 def _engines() -> list[Engine]:
@@ -138,6 +166,11 @@ def _print(found: Diagnosis) -> None:
         )
     )
     show("", "Engines", rows((mark(one.ok), one.name, one.version or "-", one.note) for one in found.engines))
+    show(
+        "",
+        "Builders",
+        rows((mark(one.version is not None), one.name, one.version or "-", one.note) for one in found.builders),
+    )
     show("", "Files", rows((mark(possible), kind) for kind, possible in found.formats.items()))
     for number, one in enumerate(found.problems):
         show(*([""] if number else ["", "To mend"]), f"  {one.problem}", f"    {one.command}")

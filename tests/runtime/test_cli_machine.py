@@ -49,7 +49,9 @@ def test_doctor_shows_the_machine_and_engines_that_really_draw(capfd):
 def test_doctor_as_json_has_stable_keys(capfd):
     assert main(["doctor", "--json"]) == 0
     told = json.loads(capfd.readouterr().out)
-    assert set(told) == {"ganrt", "environment", "engines", "formats", "cache_folder", "cache_bytes", "problems"}
+    assert set(told) == {
+        *("ganrt", "environment", "engines", "builders", "formats", "cache_folder", "cache_bytes", "problems")
+    }
     assert set(told["environment"]["processor"]) == {"name", "architecture", "cores", "features"}
     assert [engine["name"] for engine in told["engines"]] == list(NAMES)
     assert all(set(engine) == {"name", "ok", "version", "note", "install"} for engine in told["engines"])

@@ -1,0 +1,560 @@
+"""MNN, beyond what the contracts ask of every engine: conversion here, types, sizes, threads, silence."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from ganrt import BackendError, cache
+from ganrt.backends import _mnn_convert, available, open_session
+from ganrt.backends.base import Graph, Options
+from ganrt_export.pack import BOUNDS
+
+pytestmark = pytest.mark.skipif(not available("mnn"), reason=available("mnn").reason)
+
+TYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "float64": TensorProto.DOUBLE,
+         "uint8": TensorProto.UINT8, "int8": TensorProto.INT8, "int16": TensorProto.INT16,
+         "int32": TensorProto.INT32, "int64": TensorProto.INT64, "bool": TensorProto.BOOL}  # fmt: skip
+
+
+@pytest.fixture
+def fresh(tmp_path, monkeypatch):
+    """A cache and a temporary folder with nothing in them."""
+    for name, variable in (("cache", "GANRT_CACHE_DIR"), ("temporary", "TMPDIR")):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(variable, str(tmp_path / name))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return tmp_path
+
+
+def model(nodes, inputs, outputs, weights=(), opset=17):
+    """The bytes of an ONNX model; `inputs` and `outputs` are name -> (type, shape)."""
+    ports = [
+        [helper.make_tensor_value_info(name, TYPES[kind], shape) for name, (kind, shape) in side.items()]
+        for side in (inputs, outputs)
+    ]
+    constants = [numpy_helper.from_array(value, name) for name, value in dict(weights).items()]
+    graph = helper.make_graph(nodes, "g", *ports, constants)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return made.SerializeToString()
+
+
+def opened(data, engine="mnn", threads=1):
+    return open_session(engine, Graph(data, hashlib.sha256(data).hexdigest(), "fp32"), Options(threads=threads))
+
+
+def doubled():
+    """y = x + x."""
+    return model(
+        [helper.make_node("Add", ["x", "x"], ["y"])], {"x": ("float32", ["n", 4])}, {"y": ("float32", ["n", 4])}
+    )
+
+
+def convolutions(layers=6, width=48):
+    """3x3 convolutions with leaky ReLUs over pictures of any size and number."""
+    random = np.random.default_rng(3)
+    nodes, weights, last = [], {}, "x"
+    for layer in range(layers):
+        given, taken = 3 if layer == layers - 1 else width, width if layer else 3
+        weights[f"w{layer}"] = random.standard_normal((given, taken, 3, 3), np.float32) / (3 * taken**0.5)
+        following = "y" if layer == layers - 1 else f"a{layer}"
+        nodes.append(helper.make_node("Conv", [last, f"w{layer}"], [f"c{layer}"], pads=[1, 1, 1, 1]))
+        nodes.append(helper.make_node("LeakyRelu", [f"c{layer}"], [following], alpha=0.2))
+        last = following
+    shape = ["n", 3, "h", "w"]
+    return model(nodes, {"x": ("float32", shape)}, {"y": ("float32", shape)}, weights)
+
+
+def python(code, **environment):
+    """Runs code in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+    )
+
+
+# -- numbers
+
+
+def test_winograd_convolutions_stay_within_the_fp32_gate_at_any_size():
+    mnn, reference = opened(convolutions(), threads=2), opened(convolutions(), "onnxruntime")
+    for shape in ((1, 3, 32, 32), (2, 3, 17, 40), (1, 3, 5, 6)):
+        x = {"x": np.random.default_rng(0).standard_normal(shape, np.float32)}
+        found, expected = mnn.evaluate(x, ["y"])["y"], reference.evaluate(x, ["y"])["y"]
+        assert found.shape == expected.shape
+        psnr_db = 10 * np.log10(np.ptp(expected) ** 2 / np.square(found - expected).mean())
+        assert psnr_db > BOUNDS["fp32"].psnr_db
+
+
+def test_normal_precision_is_the_high_one_bit_for_bit(fresh):
+    session = opened(convolutions())
+    (kept,) = (cache.folder() / "mnn").glob("*.mnn")
+    x = np.random.default_rng(0).standard_normal((1, 3, 32, 32), np.float32)
+    code = f"""
+        import numpy as np
+        from pathlib import Path
+        from ganrt.backends import mnn
+        lane = mnn._Lane(mnn._import()[0], mnn.Converted(Path({str(kept)!r})), 1)
+        lane._spare = [lane._interpreter.createSession(lane._options | {{"precision": "high"}})]
+        x = np.load({str(fresh / "x.npy")!r})
+        np.save({str(fresh / "y.npy")!r}, lane.run({{"x": x}}, {{"x": x.shape}})["y"])
+    """
+    np.save(fresh / "x.npy", x)
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    assert "high precision" in done.stdout  # it was
+    assert (np.load(fresh / "y.npy") == session.evaluate({"x": x}, ["y"])["y"]).all()
+
+
+def test_gelu_is_computed_and_not_approximated():
+    weights = {"s": np.array(2**0.5, np.float32), "one": np.array(1, np.float32), "half": np.array(0.5, np.float32)}
+    nodes = [
+        helper.make_node("Div", ["x", "s"], ["scaled"]),
+        helper.make_node("Erf", ["scaled"], ["erf"]),
+        helper.make_node("Add", ["erf", "one"], ["gate"]),
+        helper.make_node("Mul", ["x", "gate"], ["twice"]),
+        helper.make_node("Mul", ["twice", "half"], ["y"]),
+    ]
+    data = model(nodes, {"x": ("float32", ["n", 64])}, {"y": ("float32", ["n", 64])}, weights)
+    x = {"x": np.linspace(-4, 4, 64, dtype=np.float32)[None]}
+    assert (
+        np.abs(opened(data).evaluate(x, ["y"])["y"] - opened(data, "onnxruntime").evaluate(x, ["y"])["y"]).max() < 1e-6
+    )
+
+
+def test_recurrent_layers_run_and_are_not_refused_as_loops():
+    random = np.random.default_rng(0)
+    weights = {"w": random.standard_normal((1, 15, 4), np.float32), "r": random.standard_normal((1, 15, 5), np.float32)}
+    node = helper.make_node("GRU", ["x", "w", "r"], ["y"], hidden_size=5)
+    data = model([node], {"x": ("float32", [7, "n", 4])}, {"y": ("float32", [7, 1, "n", 5])}, weights)
+    x = {"x": random.standard_normal((7, 3, 4), np.float32)}
+    assert (
+        np.abs(opened(data).evaluate(x, ["y"])["y"] - opened(data, "onnxruntime").evaluate(x, ["y"])["y"]).max() < 1e-5
+    )
+
+
+def test_every_type_that_it_takes_comes_in_and_goes_out_as_onnx_says():
+    kinds = ("float32", "float16", "uint8", "int16", "int32", "int64", "bool")
+    nodes = []
+    for kind in kinds:
+        nodes += [
+            helper.make_node("Cast", [f"in_{kind}"], [f"f_{kind}"], to=TensorProto.FLOAT),
+            helper.make_node("Add", [f"f_{kind}", f"f_{kind}"], [f"s_{kind}"]),
+            helper.make_node("Cast", [f"s_{kind}"], [f"out_{kind}"], to=TYPES[kind]),
+        ]
+    ports = [{f"{side}_{kind}": (kind, ["n", 3]) for kind in kinds} for side in ("in", "out")]
+    data = model(nodes, *ports)
+    feeds = {f"in_{kind}": np.array([[0, 1, 100]]).astype(kind) for kind in kinds}
+    found = opened(data).evaluate(feeds, list(ports[1]))
+    expected = opened(data, "onnxruntime").evaluate(feeds, list(ports[1]))
+    for name, array in expected.items():
+        assert found[name].dtype == array.dtype
+        assert found[name].tolist() == array.tolist(), name
+
+
+@pytest.mark.parametrize("kind", ["float64", "int8"])
+def test_a_type_that_it_has_not_is_refused_when_it_is_opened(kind):
+    node = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)
+    data = model([node], {"x": (kind, ["n", 3])}, {"y": ("float32", ["n", 3])})
+    with pytest.raises(BackendError, match=rf"^MNN cannot use this graph: 'x' is {kind}; MNN has: float32, .*\.$"):
+        opened(data)
+
+
+def test_a_label_that_does_not_fit_into_32_bits_is_refused_and_never_wrapped():
+    node = helper.make_node("Gather", ["table", "label"], ["y"])
+    table = {"table": np.arange(20, dtype=np.float32).reshape(10, 2)}
+    session = opened(model([node], {"label": ("int64", ["n"])}, {"y": ("float32", ["n", 2])}, table))
+    assert session.evaluate({"label": np.array([7, 0])}, ["y"])["y"].tolist() == [[14, 15], [0, 1]]
+    with pytest.raises(BackendError, match="'label' holds numbers beyond 32 bits"):
+        session.evaluate({"label": np.array([2**32 + 7])}, ["y"])
+
+
+def test_an_input_that_nothing_depends_on_is_taken_and_a_scalar_too():
+    nodes = [helper.make_node("Mul", ["x", "psi"], ["y"])]
+    inputs = {"x": ("float32", ["n", 4]), "unused": ("float32", ["n", 2]), "psi": ("float32", [])}
+    session = opened(model(nodes, inputs, {"y": ("float32", ["n", 4])}))
+    feeds = {"x": np.ones((2, 4), np.float32), "unused": np.ones((2, 2), np.float32), "psi": np.array(3, np.float32)}
+    assert (session.evaluate(feeds, ["y"])["y"] == 3).all()
+
+
+# -- what it is given
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sentence"),
+    [
+        ({}, "the inputs are , and this graph takes x"),
+        ({"z": np.zeros((1, 4), np.float32)}, "the inputs are z, and this graph takes x"),
+        ({"x": np.zeros((1, 4))}, "'x' is float64 .1, 4., and this graph takes float32 .'any', 4."),
+        ({"x": np.zeros((1, 5), np.float32)}, "'x' is float32 .1, 5., and this graph takes float32 .'any', 4."),
+        ({"x": np.zeros(4, np.float32)}, "'x' is float32 .4., and this graph takes float32 .'any', 4."),
+    ],
+)
+def test_other_inputs_than_the_graphs_are_refused_in_a_sentence(inputs, sentence):
+    with pytest.raises(BackendError, match=f"^MNN failed while running: {sentence}"):
+        opened(doubled()).evaluate(inputs, ["y"])
+
+
+@pytest.mark.parametrize("array", [np.empty((2, 4), np.float32), np.empty((1, 4)), np.empty((4,), np.float32)])
+def test_an_array_that_the_output_does_not_fit_is_refused_and_left_alone(array):
+    array[...] = 7
+    with pytest.raises(BackendError, match=r"the output 'y' is float32 \[1, 4\], and the array for it is"):
+        opened(doubled()).run({"x": np.zeros((1, 4), np.float32)}, {"y": array})
+    assert (array == 7).all()
+
+
+def test_a_size_that_the_graph_cannot_have_is_refused_and_the_next_call_works(capfd):
+    weights = {"shape": np.array([-1, 8], np.int64)}
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"])
+    session = opened(model([node], {"x": ("float32", ["n", "m"])}, {"y": ("float32", ["k", 8])}, weights))
+    with pytest.raises(BackendError, match=r"cannot compute with inputs of the sizes \[\[3, 3\]\]"):
+        session.evaluate({"x": np.zeros((3, 3), np.float32)}, ["y"])
+    assert session.evaluate({"x": np.zeros((4, 4), np.float32)}, ["y"])["y"].shape == (2, 8)
+
+
+# -- what it cannot run
+
+
+def branches():
+    def branch(operator, name):
+        ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)]
+        return helper.make_graph([helper.make_node(operator, ["x"], [name])], name, [], ports)
+
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["s"], keepdims=0),
+        helper.make_node("Greater", ["s", "zero"], ["positive"]),
+        helper.make_node("If", ["positive"], ["y"], then_branch=branch("Neg", "a"), else_branch=branch("Abs", "b")),
+    ]
+    return nodes, {"zero": np.array(0, np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "weights", "sentence"),
+    [
+        ([helper.make_node("Bernoulli", ["x"], ["y"])], {}, "it does not know the operation Bernoulli."),
+        ([helper.make_node("Fold", ["x"], ["y"], domain="mine")], {}, "it does not know the operation Fold."),
+        (*branches(), "it has branches or loops, which MNN runs only while all other threads wait."),
+    ],
+)
+def test_what_it_cannot_run_is_one_sentence_with_the_cause_and_leaves_nothing(fresh, nodes, weights, sentence):
+    data = model(nodes, {"x": ("float32", ["n", 4])}, {"y": ("float32", ["n", 4])}, weights)
+    with pytest.raises(BackendError) as caught:
+        opened(data)
+    assert str(caught.value) == f"MNN cannot use this graph: {sentence}"
+    assert "converter ended with" in str(caught.value.__cause__)
+    assert files(fresh) == []
+
+
+def test_sizes_that_depend_on_numbers_are_refused(fresh):
+    node = helper.make_node("NonZero", ["x"], ["y"])
+    with pytest.raises(BackendError, match=r"it converts this graph and cannot run it \(.*shape compute"):
+        opened(model([node], {"x": ("float32", ["n", 4])}, {"y": ("int64", [2, "k"])}))
+    assert files(fresh) == []
+
+
+# -- conversion and cache
+
+
+def files(folder):
+    """What was left in the cache and in the temporary folder, locks aside."""
+    return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+def test_a_graph_is_converted_once_and_then_read_from_the_cache(fresh, monkeypatch):
+    opened(doubled())
+    monkeypatch.setattr(_mnn_convert, "_CHILD", "raise SystemExit('converted again')")
+    assert opened(doubled()).evaluate({"x": np.ones((1, 4), np.float32)}, ["y"])["y"].tolist() == [[2, 2, 2, 2]]
+    (entry,) = files(fresh)
+    assert entry.startswith("cache/mnn/")
+    monkeypatch.setattr(_mnn_convert, "_OPTIONS", (*_mnn_convert._OPTIONS, "--fp16"))
+    with pytest.raises(BackendError, match="its converter failed"):  # other options: another entry
+        opened(doubled())
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(fresh, monkeypatch):
+    (fresh / "cache").rmdir()
+    (fresh / "cache").write_text("a file where the folder should be")
+    session = opened(doubled())
+    assert session.evaluate({"x": np.ones((1, 4), np.float32)}, ["y"])["y"].tolist() == [[2, 2, 2, 2]]
+    session.close()
+    assert files(fresh) == ["cache"]
+
+
+def test_a_disk_without_room_is_one_sentence_and_leaves_nothing(fresh):
+    (fresh / "large.onnx").write_bytes(convolutions(width=64))
+    done = python(
+        f"""
+        import resource
+        from pathlib import Path
+        from ganrt import BackendError
+        from ganrt.backends import open_session
+        from ganrt.backends.base import Graph, Options
+        data = Path({str(fresh / "large.onnx")!r}).read_bytes()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(data) // 2, len(data) // 2))
+        try:
+            open_session("mnn", Graph(data, "0" * 64, "fp32"), Options(threads=1))
+        except BackendError as problem:
+            print(problem)
+        """
+    )
+    room = "MNN needs room for the graph in its own format, and there is none in"
+    assert done.stdout == f"{room} {fresh / 'temporary'} (File too large).\n"
+    assert files(fresh) == ["large.onnx"]
+
+
+def test_a_damaged_entry_is_converted_anew(fresh, capfd):
+    opened(doubled()).close()
+    (entry,) = (cache.folder() / "mnn").glob("*.mnn")
+    whole = entry.read_bytes()
+    entry.write_bytes(whole[: len(whole) // 2])
+    assert opened(doubled()).evaluate({"x": np.ones((1, 4), np.float32)}, ["y"])["y"].tolist() == [[2, 2, 2, 2]]
+    assert len(entry.read_bytes()) == len(whole)
+
+
+def test_two_processes_at_once_convert_once(fresh):
+    (fresh / "g.onnx").write_bytes(convolutions())
+    code = f"""
+        from pathlib import Path
+        from ganrt.backends import _mnn_convert, open_session
+        from ganrt.backends.base import Graph, Options
+        _mnn_convert._CHILD += "\\nopen({str(fresh / "times")!r}, 'a').write('once ')"
+        open_session("mnn", Graph(Path({str(fresh / "g.onnx")!r}).read_bytes(), "1" * 64, "fp32"), Options(threads=1))
+        print("ready")
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [process.communicate()[0] for process in running] == ["ready\n"] * 3
+    assert (fresh / "times").read_text() == "once "
+
+
+def test_a_crash_of_the_converter_is_one_sentence_and_leaves_nothing(fresh, monkeypatch):
+    monkeypatch.setattr(_mnn_convert, "_CHILD", "import os; os.abort()")
+    with pytest.raises(BackendError, match=rf"its converter was ended by signal {int(signal.SIGABRT)}\.$"):
+        opened(doubled())
+    assert files(fresh) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent as a signal here")
+def test_ctrl_c_while_it_converts_ends_it_and_leaves_nothing(fresh):
+    (fresh / "g.onnx").write_bytes(doubled())
+    code = f"""
+        from pathlib import Path
+        from ganrt.backends import _mnn_convert, open_session
+        from ganrt.backends.base import Graph, Options
+        started = "import os, signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\\n"
+        started += "open({str(fresh / "child")!r}, 'w').write(str(os.getpid())); import time; time.sleep(60)"
+        _mnn_convert._CHILD = started
+        open_session("mnn", Graph(Path({str(fresh / "g.onnx")!r}).read_bytes(), "2" * 64, "fp32"), Options(threads=1))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not ((fresh / "child").exists() and (fresh / "child").read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    assert "KeyboardInterrupt" in process.communicate(timeout=30)[1]
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((fresh / "child").read_text()), 0)
+    assert files(fresh / "temporary") == []
+    assert files(fresh / "cache") == []
+    opened(doubled())  # the lock is free
+
+
+# -- threads, sizes, memory
+
+
+def test_it_uses_as_many_threads_as_asked_and_says_how_many():
+    assert opened(doubled(), threads=1).info.threads == 1
+    many = opened(doubled(), threads=4096).info.threads
+    assert 1 <= many <= (os.cpu_count() or 1)
+
+
+def test_many_threads_with_batches_of_many_sizes_get_their_own_results():
+    session, faults = opened(doubled()), []
+
+    def work(seed):
+        random = np.random.default_rng(seed)
+        for _ in range(40):
+            x = random.standard_normal((random.integers(1, 7), 4), np.float32)
+            y = np.empty_like(x)
+            session.run({"x": x}, {"y": y})
+            if not (y == x + x).all():
+                faults.append(x)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults
+
+
+def test_other_threads_run_while_it_computes():
+    session, ticks = opened(convolutions()), []
+    x = {"x": np.zeros((4, 3, 160, 160), np.float32)}
+    session.evaluate(x, ["y"])
+    done = threading.Event()
+
+    def tick():
+        while not done.wait(0.001):
+            ticks.append(time.perf_counter())
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    started = time.perf_counter()
+    session.evaluate(x, ["y"])
+    ended = time.perf_counter()
+    done.set()
+    thread.join()
+    middle = (ended - started) / 4
+    assert [one for one in ticks if started + middle < one < ended - middle]
+
+
+def test_closing_while_others_run_ends_their_next_call_in_a_sentence():
+    session, said = opened(convolutions()), []
+    x = {"x": np.zeros((1, 3, 24, 24), np.float32)}
+
+    def work():
+        try:
+            while True:
+                session.evaluate(x, ["y"])
+        except BackendError as problem:
+            said.append(str(problem))
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    session.close()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert said == ["The generator is closed; load it again."] * 6
+
+
+def test_layouts_are_bounded_and_a_size_that_comes_again_is_computed_again():
+    session = opened(doubled())
+    for size in (*range(1, 9), 1, 8, 1):
+        x = np.full((size, 4), size, np.float32)
+        assert (session.evaluate({"x": x}, ["y"])["y"] == 2 * size).all()
+    (lane,) = session._idle
+    assert len(lane.layouts) == 3
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory in KiB is Linux's")
+def test_opening_again_and_again_takes_no_more_memory(fresh):
+    (fresh / "g.onnx").write_bytes(convolutions(layers=12, width=96))
+    done = python(
+        f"""
+        import resource, numpy as np
+        from pathlib import Path
+        from ganrt.backends import open_session
+        from ganrt.backends.base import Graph, Options
+        data = Path({str(fresh / "g.onnx")!r}).read_bytes()
+        def once():
+            session = open_session("mnn", Graph(data, "3" * 64, "fp32"), Options(threads=1))
+            session.evaluate({{"x": np.zeros((1, 3, 16, 16), np.float32)}}, ["y"])
+            session.close()
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        for _ in range(5): once()
+        before = peak()
+        for _ in range(20): once()
+        print(before, peak())
+        """
+    )
+    before, after = map(int, done.stdout.split())
+    assert after - before < 20  # MiB; one session holds more than 10
+
+
+# -- silence
+
+
+NO_SOCKETS = """
+    import ctypes, os, struct, sys
+
+    def forbid_sockets():
+        "The kernel ends this process, and those it starts, at socket(2); x86-64 and AArch64 Linux."
+        number = {"x86_64": 41, "aarch64": 198}[os.uname().machine]
+        load, equal, give = (0x20, 0, 0, 0), (0x15, 0, 1, number), 0x06
+        steps = [load, equal, (give, 0, 0, 0x80000000), (give, 0, 0, 0x7FFF0000)]
+        filters = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+        program = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(filters))
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program, 0, 0):
+            sys.exit(77)
+"""
+linux = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or os.uname().machine not in ("x86_64", "aarch64"),
+    reason="the kernel is asked to watch, and that is Linux",
+)
+
+
+def without_sockets(code, **environment):
+    done = python(textwrap.dedent(NO_SOCKETS) + "\nforbid_sockets()\n" + textwrap.dedent(code), **environment)
+    if done.returncode == 77:
+        pytest.skip("this system does not let a process forbid itself system calls")
+    return done
+
+
+@linux
+def test_the_watch_for_sockets_sees_one():
+    done = without_sockets("import socket; socket.socket()")
+    assert done.returncode == -signal.SIGSYS
+
+
+@linux
+def test_converting_and_drawing_open_no_socket_load_no_tools_of_mnn_and_print_nothing(fresh):
+    done = without_sockets(
+        f"""
+        import sys
+        seen = []
+        sys.addaudithook(lambda event, values: event.startswith(("socket.", "urllib.")) and seen.append(event))
+        from ganrt import Generator
+        from ganrt.backends import _mnn_convert
+        _mnn_convert._CHILD += "\\nopen({str(fresh / "modules")!r}, 'w').write(' '.join(sys.modules))"
+        Generator.load("digits", backend="mnn").sample(2, seed=1)
+        modules = open({str(fresh / "modules")!r}).read().split()
+        assert "MNN" in modules and "MNN" in sys.modules
+        wrong = [name for name in (*modules, *sys.modules) if name.startswith(("MNN.tools", "aliyun"))]
+        sys.exit(str((wrong, seen)) if wrong or seen else 0)
+        """
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_others_print_while_it_loads_is_handed_on_in_order():
+    done = python(
+        """
+        import os
+        from ganrt.backends.mnn import _stdout_watched
+        os.write(1, b"before\\n")
+        with _stdout_watched():
+            os.write(1, b"one\\nThe device supports: i8sdot:0\\ntwo")
+        os.write(1, b"\\nafter\\n")
+        """
+    )
+    assert done.stdout == "before\none\ntwo\nafter\n"
+
+
+def test_it_loads_where_there_is_no_stdout_at_all(fresh):
+    done = python(
+        f"""
+        import os
+        os.close(1)
+        from pathlib import Path
+        from ganrt import Generator
+        Generator.load("digits", backend="mnn").sample(1)
+        Path({str(fresh / "done")!r}).touch()
+        """
+    )
+    assert (fresh / "done").exists(), done.stderr
