@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("overhead", "cold_start", "backend_choice", "stream_memory", "export_cost", "export_speed")
+NAMES = ("overhead", "cold_start", "backend_choice", "stream_memory", "export_cost", "export_speed", "engines_fp32")
 
 
 def main() -> None:

@@ -1,0 +1,51 @@
+"""ncnn in FP32 on every core, converted by its own pnnx. It has no batch dimension: n samples are n calls."""
+
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import ncnn
+import numpy as np
+import torch
+
+from benchmarks.engines_fp32.graphs import feed
+from benchmarks.engines_fp32.networks import CASES, build
+from ganrt.environment import usable_cores
+
+
+def make(n: int, case: str) -> Callable[[], np.ndarray]:
+    net = ncnn.Net()
+    net.opt.num_threads = usable_cores()
+    for halved in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
+        setattr(net.opt, halved, False)
+    name, shape = CASES[case]
+    with tempfile.TemporaryDirectory() as folder:
+        _convert(name, (1, *shape[1:]), Path(folder))
+        net.load_param(f"{folder}/g.ncnn.param")
+        net.load_model(f"{folder}/g.ncnn.bin")
+    samples = [np.ascontiguousarray(sample) for sample in feed(case)]
+
+    def one(sample: np.ndarray) -> np.ndarray:
+        with net.create_extractor() as extractor:
+            extractor.input("in0", ncnn.Mat(sample))
+            code, result = extractor.extract("out0")
+            if code != 0:
+                raise SystemExit(f"ncnn failed with {code}")
+            return np.array(result)
+
+    return lambda: np.stack([one(sample) for sample in samples])
+
+
+def _convert(name: str, shape: tuple[int, ...], folder: Path) -> None:
+    found = find_spec("pnnx")
+    if found is None or found.origin is None:
+        raise SystemExit("ncnn's converter is missing. Install it: pip install --no-deps pnnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(build(name), torch.zeros(shape), check_trace=False).save(str(folder / "g.pt"))
+    sizes = ",".join(map(str, shape))
+    command = [str(Path(found.origin).parent / "pnnx"), "g.pt", f"inputshape=[{sizes}]", "fp16=0"]
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
