@@ -22,7 +22,7 @@ from ganrt.backends.chain import W
 from ganrt.bundle import Bundle
 from ganrt.errors import ArgumentError, BackendError, ExportError, OutputError, SpecError
 from ganrt.latents import Draws
-from ganrt.manifest import Golden
+from ganrt.manifest import Golden, Precision
 from ganrt.spec import Latent, Port, Signal, Spec, Table
 from ganrt.spec import Tensor as Numbers
 
@@ -38,6 +38,7 @@ from .substitutes.modules import prepare
 from .substitutes.random import Noise
 from .to_onnx import finish
 from .trace import Sizes, attempts, onnx_program, quiet
+from .variants import Optimize, make_variants
 
 __all__ = ["BATCHES", "Progress", "example_tensors", "export_generator", "golden_samples"]
 
@@ -68,6 +69,8 @@ def export_generator(
     noise: Literal["refuse", "freeze", "input"] = "refuse",
     sizes: Literal["auto", "fixed"] = "auto",
     half_weights: bool = False,
+    optimize: Optimize = "count",
+    precisions: Sequence[Precision] = (),
     progress: Progress | None = None,
 ) -> Bundle:
     """Exports a module in eval mode as one bundle, after every engine here gave what PyTorch gives.
@@ -81,10 +84,13 @@ def export_generator(
     signals may change where the module allows it and the graph is right at other sizes too ("auto"), or stay as in the
     example ("fixed").
     `half_weights`: the module's weights were rounded by `half_weights.round_weights` and are stored as float16.
+    `optimize`: beside the plain graph the bundle holds exact forms of it in fewer operations ("count"), or with each
+    layer as it runs fastest here ("measure"), or none ("off"); the machine that loads it chooses by measurement.
+    `precisions`: of "fp16" and "int8", graphs that the bundle holds too, each within its gate.
 
     Returns the bundle, opened. Raises ExportError when the module is no function of its inputs or cannot be exported,
-    FidelityError when a graph came out that is not the module, SpecError when spec and module disagree, OutputError
-    when the bundle cannot be written. Nothing half-written is left.
+    FidelityError when a graph came out that is not the module or a precision does not pass its gate, SpecError when
+    spec and module disagree, OutputError when the bundle cannot be written. Nothing half-written is left.
     """
     target, tell = Path(path), progress or (lambda _: None)
     _check_target(target)
@@ -128,6 +134,10 @@ def export_generator(
     found = serving(found, BOUNDS["fp32"])
     if all(figures.fault for figures in found.values()):
         raise BackendError(next(iter(found.values())).fault)
+    variants = make_variants(
+        chosen.spec, chosen.graph, pairs, mapping=mapping, optimize=optimize, precisions=precisions, tell=tell
+    )
+    said = (*said, *variants.notes)
     tell("packing")
     return assemble(
         target,
@@ -138,6 +148,7 @@ def export_generator(
         golden_inputs=inputs,
         golden_rows=rows,
         mapping=mapping,
+        variants=variants,
         name=name or target.name.removesuffix(".ganrt") or "generator",
         family=family or type(module).__name__,
         description=description,

@@ -116,14 +116,14 @@ def measure(spec: Spec, graph: bytes, pairs: Sequence[Pair], mapping: bytes | No
     return {name: _measure_on(name, spec, data, pairs) for name in names}
 
 
-def fault_of(spec: Spec, graph: bytes, pairs: Sequence[Pair]) -> str:
+def fault_of(spec: Spec, graph: bytes, pairs: Sequence[Pair], mapping: bytes | None = None) -> str:
     """What of the graph is not the module's answer, on the first engine here; empty when nothing is.
 
     Raises BackendError when the engine refuses the graph.
     """
     engine = next((name for name in backends.NAMES if backends.available(name)), backends.NAMES[0])
     wanted = [spec.output_ports()[-1].name, *(one.raw for one in spec.also)]
-    session = backends.open_session(engine, Graph(graph, "", "fp32"), Options(threads=usable_cores()))
+    session = backends.open_session(engine, Graph(graph, "", "fp32", mapping), Options(threads=usable_cores()))
     with closing(session):
         for pair in pairs:
             found = session.evaluate(pair.inputs, wanted)

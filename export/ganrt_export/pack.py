@@ -20,18 +20,19 @@ from torch import nn
 import ganrt
 from ganrt.bundle import Bundle, write_bundle
 from ganrt.latents import Draws
-from ganrt.manifest import FORMAT, Bound, FileEntry, Golden, Goldens, Manifest
+from ganrt.manifest import FORMAT, Bound, FileEntry, Golden, Goldens, Manifest, Precision
 from ganrt.spec import Spec
 
 from .fidelity import Fidelity, fidelity, hold
 from .reference import evaluate
 from .to_onnx import export_onnx
+from .variants import NONE, Variants
 
 __all__ = ["BOUNDS", "assemble", "choose_goldens", "pack"]
 
 GRAPH, GOLDENS = "generator.fp32.onnx", "goldens.npy"
 MAPPING, SYNTHESIS = "mapping.fp32.onnx", "synthesis.fp32.onnx"  # of a generator of two graphs
-BOUNDS = {
+BOUNDS: dict[Precision, Bound] = {
     "fp32": Bound(psnr_db=70.0, max_step=1),
     "fp16": Bound(psnr_db=50.0, within_one=0.995),
     "int8": Bound(psnr_db=50.0, within_one=0.995),
@@ -91,6 +92,7 @@ def assemble(
     golden_rows: NDArray[Any] | None = None,
     golden_inputs: Mapping[str, NDArray[Any]] | None = None,
     mapping: bytes | None = None,
+    variants: Variants = NONE,
     description: str = "",
     license: str = "",
     quality: Mapping[str, Any] | None = None,
@@ -99,15 +101,24 @@ def assemble(
     """Writes a graph that passed the gate, with its figures and goldens, as one bundle, whole or not at all.
 
     `golden_rows`: the module's own output for each golden; `golden_inputs`: what it was given, where the graph takes a
-    signal. Raises OutputError when the bundle cannot be written.
+    signal; `variants`: forms and lower precisions that passed too. Raises OutputError when the bundle cannot be
+    written.
     """
-    files = {GRAPH: graph} if mapping is None else {SYNTHESIS: graph, MAPPING: mapping}
+    main, first = (GRAPH, None) if mapping is None else (SYNTHESIS, MAPPING)
+    files = {main: graph} if mapping is None else {main: graph, MAPPING: mapping}
+    forms = {form: main.replace(".fp32.", f".fp32.{form}.") for form in variants.forms}
+    lower: dict[Precision, str] = {precision: main.replace("fp32", precision) for precision in variants.lowered}
+    files |= {forms[form]: data for form, data in variants.forms.items()}
+    files |= {lower[precision]: one.graph for precision, one in variants.lowered.items()}
+    bounds: dict[Precision, Bound] = BOUNDS | {precision: one.bound for precision, one in variants.lowered.items()}
     described = None
     if golden_rows is not None:
         files[GOLDENS] = _npy(golden_rows)
         members = {port: f"goldens.{port}.npy" for port in golden_inputs or {}}
         files |= {members[port]: _npy(array) for port, array in (golden_inputs or {}).items()}
-        described = Goldens(file=GOLDENS, samples=goldens, bounds=BOUNDS, inputs=members)  # type: ignore[arg-type]
+        described = Goldens(file=GOLDENS, samples=goldens, bounds=bounds, inputs=members)
+    graphs: dict[Precision, str] = {"fp32": main, **lower}
+    measured = {"fp32": found, **{precision: one.figures for precision, one in variants.lowered.items()}}
     manifest = Manifest(
         format=FORMAT,
         name=name,
@@ -115,13 +126,19 @@ def assemble(
         description=description,
         license=license,
         spec=spec,
-        graphs={"fp32": GRAPH if mapping is None else SYNTHESIS},
-        mappings={} if mapping is None else {"fp32": MAPPING},
+        graphs=graphs,
+        mappings={} if first is None else dict.fromkeys(graphs, first),
+        forms=forms,
         goldens=described,
         quality=dict(quality or {}),
-        fidelity={"fp32": {backend: _figures(figures) for backend, figures in found.items()}},
+        fidelity={
+            precision: {backend: _figures(figures) for backend, figures in by_engine.items()}
+            for precision, by_engine in measured.items()
+        },
         provenance={
             **(provenance or {}),
+            **({"operations": dict(variants.counted)} if variants.counted else {}),
+            **{f"{precision}_kept_higher": list(one.kept) for precision, one in variants.lowered.items()},
             "ganrt": ganrt.__version__,
             "torch": str(torch.__version__),
         },

@@ -1,0 +1,240 @@
+"""A convolution that makes its input larger, as algebra: what four different graphs compute alike.
+
+    y[o] = b + sum_i x[i] V[o + P - r i]                       on each axis; r the stride, K taps, P cut off in front
+
+`ConvTranspose` is this by definition. Nearest upsampling by r and then a convolution w of k taps with p zeros in front,
+y[o] = sum_j w[j] x[floor((o - p + j) / r)], is it with K = k + r - 1 taps that are sums of w's, and P = k - 1 - p:
+
+    V[t] = w[k - 1 - t] + ... + w[k - 1 - t + r - 1]           (w is 0 outside)
+
+For k3 p1 r2 that is ConvTranspose k4 s2 p1: 16 taps for 4 pixels in place of 36. It holds at the borders, too: zeros
+around the upsampled picture are zeros around the picture.
+
+The other way, every phase a of the result is a convolution of the small picture: y[r q + a] = sum_d x[q + d]
+V[a + P - r d]. Their kernels side by side are one convolution to r^2 times the channels, and DepthToSpace:
+
+    shuffled   all phases over the same window, d = ceil((P - K + 1) / r) .. floor((r - 1 + P) / r): 3 x 3 with zeros
+               in it for k4 s2 p1
+    phases     every phase over a window of its own, ceil(K / r) wide: 2 x 2 for k4 s2 p1. The windows of the phases are
+               shifted against each other, so the map is one larger and its border is cut off afterwards
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+
+from .linear import linear
+from .repeats import repeated
+from .values import UNTIL_THE_END, Array, made, new_constant, producer
+
+__all__ = ["FORMS", "Form", "Upsampling", "compose", "repeated_conv", "transposed_conv"]
+
+Form = Literal["transposed", "phases", "shuffled"]
+FORMS: tuple[Form, ...] = ("transposed", "phases", "shuffled")
+
+
+class Upsampling(NamedTuple):
+    """The V of every pair of channels, float64 [groups, in / groups, out / groups, K ...], and on each axis the stride,
+    P in front and what is cut off behind. `bias` float64 [out] or None."""
+
+    kernel: Array
+    bias: Array | None
+    strides: tuple[int, ...]
+    front: tuple[int, ...]
+    rear: tuple[int, ...]
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        return self.kernel.shape[3:]
+
+    @property
+    def outputs(self) -> int:
+        return int(self.kernel.shape[0] * self.kernel.shape[2])
+
+    def possible(self) -> tuple[Form, ...]:
+        """The forms that there are of this one."""
+        forms: list[Form] = ["transposed"]
+        if len(self.strides) > 2 or len(set(self.strides)) != 1 or self.strides[0] == 1:
+            return tuple(forms)
+        forms.append("phases")
+        windows = [_window(*axis) for axis in zip(self.taps, self.strides, self.front, strict=True)]
+        exact = all(k - p - q == r for k, r, p, q in zip(self.taps, self.strides, self.front, self.rear, strict=True))
+        if exact and all(first <= 0 <= last for first, last in windows):
+            forms.append("shuffled")
+        return tuple(forms)
+
+
+def transposed_conv(node: ir.Node) -> tuple[ir.Value, Upsampling] | None:
+    """A ConvTranspose as its input and V."""
+    layer = linear(node) if node.op_type == "ConvTranspose" else None
+    if layer is None or node.inputs[0] is None:
+        return None
+    rank = layer.weight.ndim - 3
+    strides = tuple(node.attributes.get_ints("strides", [1] * rank))
+    pads = tuple(node.attributes.get_ints("pads", [0] * 2 * rank))
+    more = tuple(node.attributes.get_ints("output_padding", [0] * rank))
+    rear = tuple(pad - extra for pad, extra in zip(pads[rank:], more, strict=True))
+    if any(size != 1 for size in node.attributes.get_ints("dilations", [1] * rank)) or min(*pads, *rear, 0) < 0:
+        return None
+    found = Upsampling(layer.weight, layer.bias, strides, pads[:rank], rear)
+    return (node.inputs[0], found) if _whole(found) else None
+
+
+def repeated_conv(node: ir.Node) -> tuple[ir.Value, Upsampling] | None:
+    """A convolution behind a repetition of pixels as the input of the latter and V."""
+    layer = linear(node) if node.op_type == "Conv" else None
+    found = repeated(producer(node.inputs[0], "Resize")) if layer is not None else None
+    if layer is None or found is None:
+        return None
+    source, ratios = found
+    rank = layer.weight.ndim - 3
+    pads = tuple(node.attributes.get_ints("pads", [0] * 2 * rank))
+    others = [*node.attributes.get_ints("strides", [1] * rank), *node.attributes.get_ints("dilations", [1] * rank)]
+    taps = layer.weight.shape[3:]
+    if len(ratios) != rank or any(size != 1 for size in others) or min(pads) < 0:
+        return None
+    front = tuple(k - 1 - pad for k, pad in zip(taps, pads[:rank], strict=True))
+    rear = tuple(k - 1 - pad for k, pad in zip(taps, pads[rank:], strict=True))
+    if min(*front, *rear) < 0:
+        return None
+    kernel = layer.weight
+    for axis, (k, r) in enumerate(zip(taps, ratios, strict=True), start=3):
+        first = k - 1 - np.arange(k + r - 1)[:, None]
+        sums = (np.arange(k) >= first) & (np.arange(k) < first + r)
+        kernel = np.moveaxis(np.tensordot(kernel, sums.astype(np.float64), axes=(axis, 1)), -1, axis)
+    return source, Upsampling(kernel, layer.bias, tuple(ratios), front, rear)
+
+
+def _whole(found: Upsampling) -> bool:
+    """Is less cut off than there is of one pixel's footprint? Then every form's padding is 0 or more."""
+    return all(max(p, q) < k for k, p, q in zip(found.taps, found.front, found.rear, strict=True))
+
+
+def compose(graph: ir.Graph, source: ir.Value, what: Upsampling, form: Form, like: ir.Value) -> list[ir.Node]:
+    """The nodes of one form, not yet in the graph; the last gives a value like `like`."""
+    if form == "transposed":
+        return [_transposed(graph, source, what, like)]
+    if form == "phases":
+        return _phases(graph, source, what, like)
+    return _shuffled(graph, source, what, like)
+
+
+def _transposed(graph: ir.Graph, source: ir.Value, what: Upsampling, like: ir.Value) -> ir.Node:
+    groups, given, out, *taps = what.kernel.shape
+    weight = what.kernel.reshape(groups * given, out, *taps)
+    attributes = {
+        "kernel_shape": taps,
+        "strides": what.strides,
+        "pads": [*what.front, *what.rear],
+        "dilations": [1] * len(taps),
+        "group": groups,
+    }
+    return made("ConvTranspose", [source, *_weights(graph, like, weight, what.bias)], attributes, like=like)
+
+
+def _phases(graph: ir.Graph, source: ir.Value, what: Upsampling, like: ir.Value) -> list[ir.Node]:
+    windows, pads, cuts = [], [], []
+    for k, r, p, q in zip(what.taps, what.strides, what.front, what.rear, strict=True):
+        count, first, after = -(-k // r), p // r, (k - 1 - q) // r
+        windows.append([[r * (count - 1 - j) + phase for j in range(count)] for phase in range(r)])
+        pads.append((count - 1 - first, after))
+        cuts.append((p - r * first, r * (after + 1) - k + q))
+    conv = _conv(graph, source, what, windows, pads, like)
+    nodes = [conv, *_spread(graph, conv.outputs[0], what, like)]
+    if any(front or rear for front, rear in cuts):
+        nodes.append(_cut(graph, nodes[-1].outputs[0], cuts, like))
+    return nodes
+
+
+def _shuffled(graph: ir.Graph, source: ir.Value, what: Upsampling, like: ir.Value) -> list[ir.Node]:
+    windows, pads = [], []
+    for k, r, p in zip(what.taps, what.strides, what.front, strict=True):
+        first, last = _window(k, r, p)
+        windows.append([[phase + p - r * d for d in range(first, last + 1)] for phase in range(r)])
+        pads.append((-first, last))
+    conv = _conv(graph, source, what, windows, pads, like)
+    return [conv, *_spread(graph, conv.outputs[0], what, like)]
+
+
+def _window(taps: int, stride: int, front: int) -> tuple[int, int]:
+    """The first and last d that any phase looks at."""
+    return -((taps - 1 - front) // stride), (stride - 1 + front) // stride
+
+
+def _conv(
+    graph: ir.Graph,
+    source: ir.Value,
+    what: Upsampling,
+    windows: Sequence[Sequence[Sequence[int]]],
+    pads: Sequence[tuple[int, int]],
+    like: ir.Value,
+) -> ir.Node:
+    """The convolution to all phases: `windows` has, for each axis and phase, which tap of V stands at each place.
+
+    The channels of one phase lie side by side, which engines move faster; with groups, the phases of one channel do.
+    """
+    kernel = what.kernel.swapaxes(1, 2)  # [groups, out / groups, in / groups, K ...]
+    for axis, window in enumerate(windows):
+        place = 3 + 2 * axis
+        index = np.array(window)  # [phases, places]
+        taken = np.where((index >= 0) & (index < what.taps[axis]), index, what.taps[axis])
+        padded = np.concatenate([kernel, np.zeros_like(np.take(kernel, [0], place))], place)
+        kernel = np.take(padded, taken, place)  # ... phases, places ...
+    rank = len(windows)
+    phases = [3 + 2 * axis for axis in range(rank)]
+    first = phases if _phases_first(what) else []
+    kernel = np.transpose(kernel, (*first, 0, 1, *(phases if not first else ()), 2, *(axis + 1 for axis in phases)))
+    given, places = kernel.shape[2 + rank], kernel.shape[3 + rank :]
+    count = int(np.prod(what.strides))
+    weight = kernel.reshape(what.outputs * count, given, *places)
+    bias = what.bias
+    if bias is not None:
+        bias = np.tile(bias, count) if first else np.repeat(bias, count)
+    attributes = {
+        "kernel_shape": places,
+        "strides": [1] * rank,
+        "pads": [*(front for front, _ in pads), *(rear for _, rear in pads)],
+        "dilations": [1] * rank,
+        "group": what.kernel.shape[0],
+    }
+    conv = made("Conv", [source, *_weights(graph, like, weight, bias)], attributes)
+    conv.outputs[0].type = like.type
+    return conv
+
+
+def _spread(graph: ir.Graph, phases: ir.Value, what: Upsampling, like: ir.Value) -> list[ir.Node]:
+    """Channels -> places: DepthToSpace for pictures, and for sound the transposition that it is."""
+    stride = what.strides[0]
+    first = _phases_first(what)
+    if len(what.strides) == 2:
+        return [made("DepthToSpace", [phases], {"blocksize": stride, "mode": "DCR" if first else "CRD"}, like=like)]
+    parts = [stride, what.outputs] if first else [what.outputs, stride]
+    split = new_constant(graph, np.array([0, *parts, -1], np.int64), f"{like.name}_phases")
+    joined = new_constant(graph, np.array([0, what.outputs, -1], np.int64), f"{like.name}_joined")
+    apart = made("Reshape", [phases, split])
+    turned = made("Transpose", [apart.outputs[0]], {"perm": [0, 2, 3, 1] if first else [0, 1, 3, 2]})
+    return [apart, turned, made("Reshape", [turned.outputs[0], joined], like=like)]
+
+
+def _phases_first(what: Upsampling) -> bool:
+    return bool(what.kernel.shape[0] == 1)
+
+
+def _cut(graph: ir.Graph, value: ir.Value, cuts: Sequence[tuple[int, int]], like: ir.Value) -> ir.Node:
+    starts = np.array([front for front, _ in cuts], np.int64)
+    ends = np.array([-rear if rear else UNTIL_THE_END for _, rear in cuts], np.int64)
+    axes = np.arange(2, 2 + len(cuts), dtype=np.int64)
+    given = [new_constant(graph, numbers, f"{like.name}_{name}") for name, numbers in
+             (("starts", starts), ("ends", ends), ("axes", axes))]  # fmt: skip
+    return made("Slice", [value, *given], like=like)
+
+
+def _weights(graph: ir.Graph, like: ir.Value, weight: Array, bias: Array | None) -> list[ir.Value]:
+    made_ = [new_constant(graph, weight.astype(np.float32), f"{like.name}_kernel")]
+    if bias is not None:
+        made_.append(new_constant(graph, bias.astype(np.float32), f"{like.name}_offset"))
+    return made_

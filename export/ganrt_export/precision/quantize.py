@@ -1,0 +1,146 @@
+"""NNCF, called quietly: a float32 ONNX graph and calibration batches in, a graph with QuantizeLinear pairs out.
+
+NNCF reports every call to its makers through `openvino_telemetry` unless it runs under their own CI or in pytest. Here
+it is imported as if that package were missing, and where a program imported it before, its reporter is set aside for
+the call: nothing of ours opens a socket.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from ganrt.errors import ExportError, FidelityError, MissingExtra
+
+from ..trace import quiet
+from .samples import Feeds
+
+__all__ = ["RECIPES", "Recipe", "quantized"]
+
+_REPORTER = "openvino_telemetry"
+
+
+class Recipe(NamedTuple):
+    """How NNCF quantizes.
+
+    `ranges`: "HISTOGRAM" those of the smallest squared error, "MEAN_MINMAX" the mean of the extremes of each batch.
+
+    `asymmetric`: activations with a zero point. `corrected`: biases corrected layer after layer, each on what the
+    quantized layers before it give, instead of all at once.
+    """
+
+    ranges: str
+    asymmetric: bool
+    corrected: bool
+
+    def __str__(self) -> str:
+        zero = "asymmetric" if self.asymmetric else "symmetric"
+        return f"{self.ranges.lower().replace('_', ' ')} ranges, {zero}, biases {'in turn' if self.corrected else 'at once'}"
+
+
+RECIPES = (
+    Recipe("HISTOGRAM", asymmetric=False, corrected=True),
+    Recipe("MEAN_MINMAX", asymmetric=False, corrected=True),
+    Recipe("HISTOGRAM", asymmetric=True, corrected=True),
+)
+
+
+def quantized(model: onnx.ModelProto, feeds: Sequence[Feeds], recipe: Recipe, ignored: Sequence[str]) -> onnx.ModelProto:
+    """The graph with its operations quantized to 8 bits but those named in `ignored`; `model` stays as it is.
+
+    Raises MissingExtra without NNCF, FidelityError when the calibration gives ranges that are no numbers, ExportError
+    when NNCF cannot quantize the graph.
+    """
+    with _silent() as nncf, quiet():
+        problem: Exception | None = None
+        for corrected in (recipe.corrected, False) if recipe.corrected else (False,):
+            try:
+                made = _call(nncf, model, feeds, recipe._replace(corrected=corrected), ignored)
+                _check_scales(made)
+                return made
+            except FidelityError:
+                raise
+            except Exception as failed:  # noqa: BLE001  correcting in turn cuts graphs in two, and not every one can be
+                problem = failed
+    lines = [line for line in str(problem).splitlines() if line.strip()]
+    raise ExportError(
+        f"NNCF cannot quantize this graph: {lines[0].rstrip('.') if lines else type(problem).__name__}."
+    ) from problem
+
+
+def _call(
+    nncf: Any, model: onnx.ModelProto, feeds: Sequence[Feeds], recipe: Recipe, ignored: Sequence[str]
+) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    made: onnx.ModelProto = nncf.quantize(
+        copy,
+        nncf.Dataset([dict(batch) for batch in feeds]),
+        subset_size=len(feeds),
+        preset=nncf.QuantizationPreset.MIXED if recipe.asymmetric else nncf.QuantizationPreset.PERFORMANCE,
+        fast_bias_correction=not recipe.corrected,
+        ignored_scope=nncf.IgnoredScope(names=list(ignored), validate=False),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            activations_range_estimator_params=_ranges(recipe.ranges)
+        ),
+    )
+    return made
+
+
+def _ranges(name: str) -> Any:
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+    return getattr(RangeEstimatorParametersSet, name)
+
+
+@contextmanager
+def _silent() -> Iterator[Any]:
+    """NNCF without its reporter. Raises MissingExtra."""
+    known, missing = sys.modules.get(_REPORTER), _REPORTER not in sys.modules
+    sys.modules[_REPORTER] = None  # type: ignore[assignment]  # importing it fails, which NNCF provides for
+    try:
+        with quiet():
+            import nncf
+            from nncf.telemetry import decorator
+    except ImportError as problem:
+        raise MissingExtra(
+            f"INT8 needs NNCF, which cannot be loaded ({problem}). Install it: pip install 'ganrt[int8]'"
+        ) from problem
+    finally:
+        if missing:
+            del sys.modules[_REPORTER]
+        else:
+            sys.modules[_REPORTER] = known  # type: ignore[assignment]
+    reporter, decorator.telemetry = decorator.telemetry, _Nobody()
+    try:
+        yield nncf
+    finally:
+        decorator.telemetry = reporter
+
+
+class _Nobody:
+    """Takes reports and tells no one."""
+
+    def start_session(self, *_: Any, **__: Any) -> None: ...
+
+    def send_event(self, *_: Any, **__: Any) -> None: ...
+
+    def end_session(self, *_: Any, **__: Any) -> None: ...
+
+
+def _check_scales(model: onnx.ModelProto) -> None:
+    """Raises FidelityError when a range is not a number: the calibration met values that are not finite."""
+    weights = {weight.name: weight for weight in model.graph.initializer}
+    for node in model.graph.node:
+        scale = weights.get(node.input[1]) if node.op_type == "QuantizeLinear" else None
+        if scale is not None and not np.isfinite(numpy_helper.to_array(scale)).all():
+            raise FidelityError(
+                f"The calibration gave no range for '{node.input[0]}': its values are not all finite for this "
+                "generator's inputs; look at the weights, or at the example inputs."
+            )

@@ -1,0 +1,213 @@
+"""INT8 by NNCF, as Quantize/Dequantize pairs in the ONNX: as much of the graph as passes the gate.
+
+    batch norms folded -> NNCF, one recipe after another, until one passes -> else the best of them, and a bisection for
+    the operations that must stay float32 -> gate -> done
+
+Calibrated on the generator's own draws (`samples.py`). The gate's arithmetic is that of OpenVINO, which has 8-bit kernels
+on every x86-64 processor and would be the one to serve it; without it, ONNX Runtime's. An older processor without VNNI
+saturates where this one does not, so a bundle's goldens are asked again where it is loaded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx import helper, numpy_helper
+from onnx_ir.passes import common
+
+from ganrt import backends
+from ganrt.errors import FidelityError
+from ganrt.manifest import Bound
+from ganrt.spec import Spec
+
+from ..fidelity import Pair
+from .gate import Figures, Judge, shortfall
+from .lowered import INT8, Lowered, faults_told, refusal
+from .quantize import RECIPES, Recipe, quantized
+from .samples import Feeds, prepare, session
+from .search import fewest_high, given_back
+from .stripped import Quantized
+from .widened import widened
+
+__all__ = ["int8"]
+
+_HARD, _BLAMED = 24, 6  # samples: the worst ones, for the search; and to find who is to blame
+_STRICTER, _TIGHTENED = 0.8, 4
+_BIASED = ("Conv", "ConvTranspose")
+_MULTIPLYING = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+def int8(
+    data: bytes,
+    spec: Spec,
+    references: Sequence[Pair] | None = None,
+    *,
+    mapping: bytes | None = None,
+    bound: Bound = INT8,
+    recipes: Sequence[Recipe] = RECIPES,
+    patience_s: float = 15.0,
+) -> Lowered:
+    """A float32 graph in 8 bits but for the operations that would break the gate, which stay float32.
+
+    `references`: pairs of inputs and outputs to calibrate on and be held to, needed where the graph takes a signal;
+    elsewhere 300 samples are drawn to calibrate on and 256 others to judge by. `mapping`: the first of two graphs,
+    which stays as it is. `recipes`: how NNCF may quantize, the first that passes is taken. `patience_s`: of searching.
+
+    Raises FidelityError when nothing passes, naming the operations that are to blame and by how much they miss, or when
+    the calibration gives numbers that are not finite; MissingExtra without NNCF; ArgumentError without references for a
+    signal.
+    """
+    started = time.perf_counter()
+    samples = prepare(data, spec, references, mapping)
+    plain, judge = _prepared(data), Judge(spec, samples.judged)
+    best: _Candidate | None = None
+    for recipe in recipes:
+        candidate = _candidate(plain, spec, samples.calibration, recipe, judge)
+        if best is None or shortfall(candidate.figures, bound) < shortfall(best.figures, bound):
+            best = candidate
+        if shortfall(best.figures, bound) <= 1 or time.perf_counter() - started > patience_s:
+            break
+    if best is None or not best.graph.operations:
+        raise FidelityError("No int8 graph of this generator can be made: NNCF finds nothing in it to quantize.")
+    high: frozenset[str] = frozenset()
+    if shortfall(best.figures, bound) > 1:
+        high = _search(best.graph, judge, bound, time.perf_counter() + patience_s)
+        if len(high) == len(best.graph.operations):
+            raise refusal("int8", best.figures, bound, _blame(best.graph, judge, bound))
+    graph = best.graph.without(high)
+    figures = faults_told(judge.everywhere(graph, "int8"), bound)
+    if figures[_engine()].fault:
+        raise refusal("int8", figures[_engine()], bound, _blame(best.graph, judge, bound))
+    return Lowered(
+        "int8",
+        graph,
+        bound,
+        figures,
+        tuple(f"{best.graph.kinds[name]} '{name}'" for name in best.graph.operations if name in high),
+        len(best.graph.operations),
+        f"8-bit kernels of {figures[_engine()].engine}; {best.recipe}",
+        round(time.perf_counter() - started, 2),
+    )
+
+
+class _Candidate(NamedTuple):
+    recipe: Recipe
+    graph: Quantized
+    figures: Figures
+
+
+def _candidate(
+    plain: onnx.ModelProto, spec: Spec, calibration: Sequence[Feeds], recipe: Recipe, judge: Judge
+) -> _Candidate:
+    graph = Quantized(quantized(plain, calibration, recipe, _tail(plain, spec)), plain)
+    return _Candidate(recipe, graph, judge.on(_engine(), graph.without(()), "int8"))
+
+
+def _engine() -> str:
+    return "openvino" if backends.available("openvino") else "onnxruntime"
+
+
+def _search(graph: Quantized, judge: Judge, bound: Bound, until: float) -> frozenset[str]:
+    """The operations to set back to float32; all of them when no fewer pass."""
+    with_pixels = session(graph.without(()), _engine(), "int8")
+    try:
+        hard = judge.hardest(_HARD, with_pixels.evaluate)
+    finally:
+        with_pixels.close()
+    worst_alone = msgspec.structs.replace(bound, within_one=0.0, max_step=None)
+    known: dict[frozenset[str], float] = {}
+    limit = 1.0
+
+    def error(high: frozenset[str]) -> float:
+        if high not in known:
+            known[high] = shortfall(hard.on(_engine(), graph.without(high), "int8"), worst_alone)
+        return known[high]
+
+    def patience() -> bool:
+        return time.perf_counter() < until
+
+    others = frozenset(name for name, kind in graph.kinds.items() if kind not in _MULTIPLYING)
+    for _ in range(_TIGHTENED):
+        # 8 bits save time where numbers are multiplied by weights; the rest goes first, if that is enough
+        enough = bool(others) and error(others) <= limit
+        fixed = frozenset() if enough else others
+        choices = [name for name in graph.operations if (name in others) == enough]
+        found = fewest_high(choices, lambda high, fixed=fixed: error(fixed | high), limit=limit, patience=patience)  # type: ignore[misc]
+        if found is None:
+            break
+        high = given_back(fixed | found, graph.operations, error, limit, patience)
+        off = shortfall(judge.on(_engine(), graph.without(high), "int8"), bound)
+        if off <= 1:
+            return high
+        limit = _STRICTER * min(limit, error(high)) / min(off, 10.0)
+    return frozenset(graph.operations)
+
+
+def _blame(graph: Quantized, judge: Judge, bound: Bound) -> str:
+    """The operations that miss the gate alone, each the only one in 8 bits, and by how much."""
+    everything, few = frozenset(graph.operations), judge.some(_BLAMED)
+    alone = {name: few.on(_engine(), graph.without(everything - {name}), "int8") for name in graph.operations[:64]}
+    worst = sorted(alone.items(), key=lambda item: -shortfall(item[1], bound))[:3]
+    told = [f"{graph.kinds[name]} '{name}' ({one.fault or f'{one.psnr_db:.1f} dB'})" for name, one in worst]
+    return f"The worst, each alone in 8 bits: {', '.join(told)}."
+
+
+def _prepared(data: bytes) -> onnx.ModelProto:
+    """Plain float32 weights, batch norms folded, a bias for every convolution, and every operation named."""
+    from onnxscript.rewriter import rewrite
+    from onnxscript.rewriter.rules import common as rules
+
+    folding = [
+        rules.fuse_batchnorm_into_conv_rule,
+        rules.fuse_batchnorm_into_conv_transpose_rule,
+        rules.fuse_batchnorm_into_gemm_rule,
+    ]
+    model = rewrite(widened(data), pattern_rewrite_rules=folding)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    proto = onnx.shape_inference.infer_shapes(ir.to_proto(model))
+    weights = {weight.name: weight for weight in proto.graph.initializer}
+    for node in list(proto.graph.node):
+        if node.op_type == "Gemm" and len(node.input) == 3 and node.input[2] not in weights:
+            _part(proto.graph, node)
+        if node.op_type in _BIASED and len(node.input) == 2 and node.input[1] in weights:
+            shape, groups = weights[node.input[1]].dims, _groups(node)
+            width = shape[0] if node.op_type == "Conv" else shape[1] * groups
+            bias = f"{node.output[0]}.bias"  # what quantizing shifts is corrected there
+            proto.graph.initializer.append(numpy_helper.from_array(np.zeros(width, np.float32), bias))
+            node.input.append(bias)
+    for node in proto.graph.node:
+        node.name = node.output[0]
+    return proto
+
+
+def _part(graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
+    """Gemm(a, b, c) -> Add(Gemm(a, b), beta c): NNCF takes every third input for a constant bias."""
+    beta = next((one.f for one in node.attribute if one.name == "beta"), 1.0)
+    if beta != 1.0:
+        return
+    given, addend, output = f"{node.output[0]}.product", node.input[2], node.output[0]
+    del node.input[2:]
+    node.output[0] = given
+    index = [one.output[0] for one in graph.node].index(given)
+    graph.node.insert(index + 1, helper.make_node("Add", [given, addend], [output]))
+
+
+def _groups(node: onnx.NodeProto) -> int:
+    return next((int(helper.get_attribute_value(one)) for one in node.attribute if one.name == "group"), 1)
+
+
+def _tail(model: onnx.ModelProto, spec: Spec) -> list[str]:
+    """What makes pixels of the network's own output: 8 bits of 8 bits."""
+    after = {spec.output_ports()[-1].name}
+    names = []
+    for node in model.graph.node:
+        if after & set(node.input):
+            after |= set(node.output)
+            names.append(node.name)
+    return names
