@@ -88,7 +88,7 @@ class Pair(NamedTuple):
 def fidelity(module: nn.Module, spec: Spec, graph: bytes, samples: int = SAMPLES) -> dict[str, Fidelity]:
     """How near each engine of this machine comes to `module` with `graph`, in float32, by backend name.
 
-    Raises BackendUnavailable when there is no engine at all, BackendError when one refuses the graph.
+    Raises BackendUnavailable when there is no engine at all, BackendError when every one refuses the graph.
     """
     draws = Draws(spec, SEED, 0, samples)
     expected = sample(module, draws)
@@ -96,9 +96,8 @@ def fidelity(module: nn.Module, spec: Spec, graph: bytes, samples: int = SAMPLES
         Pair(draws.feeds(start, count), (expected[start : start + count],)) for start, count in _batches(draws.count)
     ]
     found = measure(spec, graph, pairs)
-    fault = next((one.fault for one in found.values() if one.fault), "")
-    if fault:
-        raise BackendError(fault)
+    if all(one.fault for one in found.values()):
+        raise BackendError(next(iter(found.values())).fault)
     return found
 
 

@@ -7,6 +7,7 @@ them as float16 and casts them, and engines fold that cast when they load. Small
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 
 import numpy as np
 import onnx_ir as ir
@@ -15,7 +16,7 @@ from torch import nn
 
 from ganrt.errors import FidelityError
 
-__all__ = ["round_weights", "store_half"]
+__all__ = ["large_weights", "round_initializers", "round_weights", "store_half"]
 
 SMALLEST = 512  # elements; below it a cast costs more than it saves
 
@@ -30,15 +31,33 @@ def round_weights(module: nn.Module) -> nn.Module:
     return rounded
 
 
-def store_half(model: ir.Model) -> None:
-    """Large float32 initializers w -> Cast(float16 w), in place.
+def large_weights(model: ir.Model) -> list[str]:
+    """The initializers that `store_half` stores, by name."""
+    return [
+        str(value.name)
+        for value in model.graph.initializers.values()
+        if value.dtype == ir.DataType.FLOAT and value.const_value is not None and value.const_value.size >= SMALLEST
+    ]
+
+
+def round_initializers(model: ir.Model, names: Collection[str]) -> None:
+    """Rounds these weights of a graph to numbers that float16 holds, in place; beyond its range they are infinite."""
+    for name in names:
+        value = model.graph.initializers[name]
+        assert value.const_value is not None
+        with np.errstate(over="ignore"):
+            rounded = value.const_value.numpy().astype(np.float16).astype(np.float32)
+        value.const_value = ir.tensor(rounded, name=name)
+
+
+def store_half(model: ir.Model, keep: Collection[str] = ()) -> None:
+    """Large float32 initializers w -> Cast(float16 w), in place, but those named in `keep`.
 
     Raises FidelityError when a weight is no float16 number: the graph would differ from its module.
     """
     graph = model.graph
-    for value in list(graph.initializers.values()):
-        if value.dtype != ir.DataType.FLOAT or value.const_value is None or value.const_value.size < SMALLEST:
-            continue
+    for value in [graph.initializers[name] for name in large_weights(model) if name not in keep]:
+        assert value.const_value is not None
         weight = value.const_value.numpy()
         with np.errstate(over="ignore"):
             half = weight.astype(np.float16)

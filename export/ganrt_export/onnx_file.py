@@ -20,13 +20,15 @@ from ganrt import backends
 from ganrt.backends.base import Graph, Options
 from ganrt.bundle import Bundle
 from ganrt.errors import BackendUnavailable, ExportError, SpecError, legible
+from ganrt.manifest import Precision
 from ganrt.spec import Port, Spec
 
 from .export import BATCHES, Progress, example_tensors, golden_samples
-from .fidelity import Pair, fault_of, hold, measure
+from .fidelity import Pair, fault_of, measure, serving
 from .pack import BOUNDS, assemble
 from .to_onnx import finish
 from .trace import over_batch
+from .variants import Optimize, make_variants
 
 __all__ = ["export_onnx_file"]
 
@@ -40,11 +42,14 @@ def export_onnx_file(
     *,
     name: str | None = None,
     license: str = "",
+    optimize: Optimize = "count",
+    precisions: Sequence[Precision] = (),
     progress: Progress | None = None,
 ) -> Bundle:
     """Wraps `source` as a bundle. `describe(outputs, input names)` gives the spec, its inputs in the file's order.
 
-    A latent [batch, n] of the spec is reshaped to what the file takes. Raises ExportError when the file cannot be
+    A latent [batch, n] of the spec is reshaped to what the file takes. `optimize`, `precisions`: as in
+    `export_generator`. Raises ExportError when the file cannot be
     read, its batch is frozen above one, or no graph with a free batch gives its answers; SpecError when the spec does
     not fit.
     """
@@ -75,7 +80,8 @@ def export_onnx_file(
     graph, way = _free_batch(proto, spec, bool(frozen), pairs, tell)
     tell("checking every engine")
     found = measure(spec, graph, pairs)
-    hold(found, BOUNDS["fp32"])
+    found = serving(found, BOUNDS["fp32"])
+    variants = make_variants(spec, graph, pairs, mapping=None, optimize=optimize, precisions=precisions, tell=tell)
     goldens, inputs, rows = golden_samples(spec, lambda given: own(_reshaped(given, own)), pairs)
     return assemble(
         target,
@@ -85,6 +91,7 @@ def export_onnx_file(
         goldens=goldens,
         golden_inputs=inputs,
         golden_rows=rows,
+        variants=variants,
         name=name or target.name.removesuffix(".ganrt"),
         family="onnx",
         license=license,
@@ -92,6 +99,7 @@ def export_onnx_file(
             "traced": way,
             "source": source.name,
             "parameters": sum(int(np.prod(i.dims)) for i in proto.graph.initializer),
+            **({"notes": list(variants.notes)} if variants.notes else {}),
         },
     )
 

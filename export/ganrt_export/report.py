@@ -39,7 +39,8 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto
 h1 { margin-bottom: 0 } h2 { margin-top: 2.5rem } p.sub { opacity: .7; margin-top: 0 }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 td, th { padding: .25rem .8rem; text-align: right }
-td:first-child, th:first-child, .text { text-align: left } tr { border-bottom: 1px solid var(--line) } th { opacity: .7 }
+td:first-child, th:first-child, .text { text-align: left }
+tr { border-bottom: 1px solid var(--line) } th { opacity: .7 }
 .pictures td { padding: .2rem .6rem; vertical-align: middle }
 .pictures img { image-rendering: pixelated; display: block }
 .bar { display: inline-block; height: .7em; background: var(--bar); border-radius: 2px; margin-right: .5em }

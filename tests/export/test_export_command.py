@@ -118,7 +118,7 @@ def test_a_function_may_bring_its_example(capfd: pytest.CaptureFixture[str]) -> 
         (["MINE:build", "--latent", "normal:x"], "'x' in 'normal:x' is not a whole number above 0", 2),
         (["MINE:build", "--latent", "normal:12", "-o", "x.onnx"], "ends in .ganrt; x.onnx does not", 2),
         (["weights.pt", "--latent", "normal:12"], "A family knows what it takes", 2),
-        (["weights.pt", "--noise", "loud"], "--noise is 'loud'; it is refuse or freeze", 2),
+        (["weights.pt", "--noise", "loud"], "--noise is 'loud'; it is refuse, freeze or input", 2),
         (["discriminator.pt"], "discriminator", 1),
         (["weights.pt", "-o", "no/x.ganrt"], "does not exist; make it", 1),
     ],

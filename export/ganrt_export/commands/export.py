@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_WHAT, _MEANS, _OUT = (
+_WHAT, _MEANS, _FAST, _OUT = (
     "What to export",
     "What it takes and gives (for a module or an ONNX file of your own)",
+    "How fast it shall be",
     "The bundle",
 )
 
@@ -76,6 +77,23 @@ def command(
             rich_help_panel=_MEANS,
         ),
     ] = None,
+    optimize: Annotated[
+        str,
+        typer.Option(
+            metavar="count|measure|off",
+            help="Other forms of the graph beside the plain one: of fewest operations, as this machine's engines run "
+            "each layer fastest, or none. Which form runs is chosen where the bundle is loaded.",
+            rich_help_panel=_FAST,
+        ),
+    ] = "count",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KINDS",
+            help="Lower precisions that the bundle holds too, each within its gate: fp16, int8 or fp16,int8.",
+            rich_help_panel=_FAST,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -95,6 +113,14 @@ def command(
     preview: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="A grid of samples beside it.", rich_help_panel=_OUT)
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html",
+            help="A page with samples, fidelity and speed by precision and engine.",
+            rich_help_panel=_OUT,
+        ),
+    ] = None,
 ) -> None:
     """Turn a trained PyTorch generator into one bundle, checked on every engine here.
 
@@ -107,6 +133,7 @@ def command(
       ganrt export dcgan --checkpoint weights.tar -o faces.ganrt
       ganrt export my_code:build -c g.pt --latent normal:128 --label classes:10 -o mine.ganrt
       ganrt export model.onnx --latent normal:100 -o model.ganrt
+      ganrt export generator.pt --optimize measure --precision fp16,int8 --html report.html
     """
     from rich.console import Console
 
@@ -116,13 +143,23 @@ def command(
     target = output or Path(f"{_stem(what, checkpoint)}.ganrt")
     if target.suffix != ".ganrt":
         raise ArgumentError(f"The bundle is one file that ends in .ganrt; {target} does not.")
+    fast = {
+        "optimize": optimize,
+        "precisions": tuple(one.strip() for one in precision.split(",")) if precision else (),
+    }
     means = {"latent": latent, "label": label, "code": code, "signal": signal, "truncation": truncation, "gives": gives}
     started = time.perf_counter()
     with _status(notes, f"reading {what}") as tell:
-        bundle = _export(what, checkpoint, key, means, target, name, license, noise, tell)
+        bundle = _export(what, checkpoint, key, means, target, name, license, noise, fast, tell)
     _report(bundle, time.perf_counter() - started)
     if preview is not None:
         _preview(bundle, preview)
+    if html is not None:
+        from ..report import write_report
+
+        with _status(notes, f"measuring for {html}") as tell:
+            write_report(bundle, html, tell)
+        typer.echo(f"{html}: samples, fidelity and speed by precision and engine")
 
 
 def _export(
@@ -134,13 +171,14 @@ def _export(
     name: str | None,
     license: str,
     noise: str,
+    fast: dict[str, Any],
     tell: Progress,
 ) -> Bundle:
     from ..export import export_generator
     from ..sources import build_module, load_into
 
     described = any(means.values())
-    common: dict[str, Any] = {"name": name, "license": license, "noise": noise, "progress": tell}
+    common: dict[str, Any] = {"name": name, "license": license, "noise": noise, **fast, "progress": tell}
     path = Path(what)
     if path.suffix.lower() == ".onnx":
         from ..onnx_file import export_onnx_file
@@ -148,7 +186,13 @@ def _export(
         if checkpoint is not None:
             raise ArgumentError("An .onnx file brings its weights; leave out --checkpoint.")
         return export_onnx_file(
-            path, target, lambda given, names: _spec(means, given, names), name=name, license=license, progress=tell
+            path,
+            target,
+            lambda given, names: _spec(means, given, names),
+            name=name,
+            license=license,
+            **fast,
+            progress=tell,
         )
     if ":" in what and not path.exists():
         module, examples = build_module(what)
@@ -234,16 +278,19 @@ def _report(bundle: Bundle, seconds: float) -> None:
     from rich.table import Table
 
     shown = Console(markup=False, highlight=False)
-    table = Table(title=f"{bundle.manifest.name}: the graph on every engine here, against PyTorch")
+    manifest = bundle.manifest
+    table = Table(title=f"{manifest.name}: its graphs on every engine here, against PyTorch and the fp32 graph")
     for heading in ("engine", "samples", "largest error", "PSNR", "pixels equal", "ms a sample"):
-        table.add_column(heading, justify="left" if heading == "engine" else "right")
-    for figures in bundle.manifest.fidelity["fp32"].values():
+        table.add_column(heading, justify="left" if heading == "engine" else "right", no_wrap=heading == "engine")
+    every = [(precision, name, one) for precision, them in manifest.fidelity.items() for name, one in them.items()]
+    for precision, _, figures in every:
+        label = figures["engine"] + ("" if precision == "fp32" else f", {precision}")
         if "fault" in figures:
-            table.add_row(figures["engine"], "", "refused", "", "", "")
+            table.add_row(label, "", "refused", "", "", "")
             continue
         equal = f"{figures['identical']:.3%}" if "identical" in figures else ""
         table.add_row(
-            figures["engine"],
+            label,
             str(figures["samples"]),
             f"{figures['max_error']:.2g}",
             f"{figures['psnr_db']:.0f} dB",
@@ -254,9 +301,12 @@ def _report(bundle: Bundle, seconds: float) -> None:
     facts = bundle.manifest.provenance
     for note in facts.get("notes", ()):
         shown.print(f"note: {note}", soft_wrap=True)
-    for engine, figures in bundle.manifest.fidelity["fp32"].items():
+    for precision, engine, figures in every:
         if "fault" in figures:
-            shown.print(f"note: {engine} cannot run this graph: {figures['fault']}", soft_wrap=True)
+            shown.print(f"note: {engine} will not serve the {precision} graph: {figures['fault']}", soft_wrap=True)
+    for graph, count in facts.get("operations", {}).items():
+        line = f"{graph}: {count['multiply_adds']:,} multiply-adds a sample in {count['nodes']} nodes"
+        shown.print(line, soft_wrap=True)
     size = sum(entry.size for entry in bundle.manifest.files.values())
     shown.print(
         f"{bundle.path}: {size:,} bytes, {facts.get('parameters', 0):,} parameters, {seconds:.1f} s. "
