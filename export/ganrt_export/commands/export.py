@@ -282,7 +282,8 @@ def _report(bundle: Bundle, seconds: float) -> None:
     table = Table(title=f"{manifest.name}: its graphs on every engine here, against PyTorch and the fp32 graph")
     for heading in ("engine", "samples", "largest error", "PSNR", "pixels equal", "ms a sample"):
         table.add_column(heading, justify="left" if heading == "engine" else "right", no_wrap=heading == "engine")
-    every = [(precision, name, one) for precision, them in manifest.fidelity.items() for name, one in them.items()]
+    by_precision = sorted(manifest.fidelity.items(), key=lambda item: item[0] != "fp32")
+    every = [(precision, name, one) for precision, them in by_precision for name, one in them.items()]
     for precision, _, figures in every:
         label = figures["engine"] + ("" if precision == "fp32" else f", {precision}")
         if "fault" in figures:

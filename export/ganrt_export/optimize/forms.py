@@ -2,7 +2,7 @@
 
     plain graph -> constants and repetitions in one shape -> folded, commuted -> layers in the forms chosen -> pixels
 
-`measure` chooses by time on the engines of this machine, layer by layer; `count` by multiply-adds alone; `off` not at all.
+`measure` chooses by time on this machine's engines, layer by layer; `count` by multiply-adds; `off` not at all.
 """
 
 from __future__ import annotations

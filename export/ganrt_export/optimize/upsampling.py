@@ -118,9 +118,10 @@ def compose(graph: ir.Graph, source: ir.Value, what: Upsampling, form: Form, lik
     """The nodes of one form, not yet in the graph; the last gives a value like `like`."""
     if form == "transposed":
         return [_transposed(graph, source, what, like)]
-    if form == "phases":
-        return _phases(graph, source, what, like)
-    return _shuffled(graph, source, what, like)
+    nodes = (_phases if form == "phases" else _shuffled)(graph, source, what, like)
+    last = nodes[-1].outputs[0]
+    last.type, last.shape = like.type, like.shape
+    return nodes
 
 
 def _transposed(graph: ir.Graph, source: ir.Value, what: Upsampling, like: ir.Value) -> ir.Node:
@@ -211,13 +212,13 @@ def _spread(graph: ir.Graph, phases: ir.Value, what: Upsampling, like: ir.Value)
     stride = what.strides[0]
     first = _phases_first(what)
     if len(what.strides) == 2:
-        return [made("DepthToSpace", [phases], {"blocksize": stride, "mode": "DCR" if first else "CRD"}, like=like)]
+        return [made("DepthToSpace", [phases], {"blocksize": stride, "mode": "DCR" if first else "CRD"})]
     parts = [stride, what.outputs] if first else [what.outputs, stride]
     split = new_constant(graph, np.array([0, *parts, -1], np.int64), f"{like.name}_phases")
     joined = new_constant(graph, np.array([0, what.outputs, -1], np.int64), f"{like.name}_joined")
     apart = made("Reshape", [phases, split])
     turned = made("Transpose", [apart.outputs[0]], {"perm": [0, 2, 3, 1] if first else [0, 1, 3, 2]})
-    return [apart, turned, made("Reshape", [turned.outputs[0], joined], like=like)]
+    return [apart, turned, made("Reshape", [turned.outputs[0], joined])]
 
 
 def _phases_first(what: Upsampling) -> bool:
@@ -230,7 +231,7 @@ def _cut(graph: ir.Graph, value: ir.Value, cuts: Sequence[tuple[int, int]], like
     axes = np.arange(2, 2 + len(cuts), dtype=np.int64)
     given = [new_constant(graph, numbers, f"{like.name}_{name}") for name, numbers in
              (("starts", starts), ("ends", ends), ("axes", axes))]  # fmt: skip
-    return made("Slice", [value, *given], like=like)
+    return made("Slice", [value, *given])
 
 
 def _weights(graph: ir.Graph, like: ir.Value, weight: Array, bias: Array | None) -> list[ir.Value]:

@@ -186,7 +186,9 @@ class _Switching:
 
     def _either(self, switch: ir.Value, value: ir.Value, before: ir.Node) -> ir.Value:
         if value.is_initializer():
-            rounded = _constant(self.graph, self.names.fresh(f"{value.name}.rounded"), _halved(value).astype(np.float32))
+            rounded = _constant(
+                self.graph, self.names.fresh(f"{value.name}.rounded"), _halved(value).astype(np.float32)
+            )
             chain = []
         else:
             half = _node(self.names, "Cast", [value], "half", {"to": HALF.value})

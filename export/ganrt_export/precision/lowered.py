@@ -55,7 +55,8 @@ def fault(figures: Figures, bound: Bound) -> str:
     if not figures.psnr_db >= bound.psnr_db:
         return f"{figures.psnr_db:.1f} dB from float32 on {figures.engine}, {bound.psnr_db:g} dB are needed"
     if not figures.worst_db >= bound.psnr_db:
-        return f"its worst sample is {figures.worst_db:.1f} dB from float32 on {figures.engine}, {bound.psnr_db:g} dB are needed"
+        off = f"its worst sample is {figures.worst_db:.1f} dB from float32 on {figures.engine}"
+        return f"{off}, {bound.psnr_db:g} dB are needed"
     if figures.within_one is not None and figures.within_one < bound.within_one:
         share = f"{figures.within_one:.2%} of the pixels are within one step on {figures.engine}"
         return f"{share}, {bound.within_one:.2%} are needed"

@@ -2,14 +2,17 @@
 
 NNCF reports every call to its makers through `openvino_telemetry` unless it runs under their own CI or in pytest. Here
 it is imported as if that package were missing, and where a program imported it before, its reporter is set aside for
-the call: nothing of ours opens a socket.
+the call: nothing of ours opens a socket. ONNX Runtime, which NNCF calibrates with, reports as well unless it is told
+not to.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,33 +44,37 @@ class Recipe(NamedTuple):
 
     def __str__(self) -> str:
         zero = "asymmetric" if self.asymmetric else "symmetric"
-        return f"{self.ranges.lower().replace('_', ' ')} ranges, {zero}, biases {'in turn' if self.corrected else 'at once'}"
+        biases = "in turn" if self.corrected else "at once"
+        return f"{self.ranges.lower().replace('_', ' ')} ranges, {zero}, biases {biases}"
 
 
 RECIPES = (
-    Recipe("HISTOGRAM", asymmetric=False, corrected=True),
-    Recipe("MEAN_MINMAX", asymmetric=False, corrected=True),
+    Recipe("HISTOGRAM", asymmetric=False, corrected=False),
+    Recipe("MEAN_MINMAX", asymmetric=False, corrected=False),
     Recipe("HISTOGRAM", asymmetric=True, corrected=True),
 )
 
 
-def quantized(model: onnx.ModelProto, feeds: Sequence[Feeds], recipe: Recipe, ignored: Sequence[str]) -> onnx.ModelProto:
-    """The graph with its operations quantized to 8 bits but those named in `ignored`; `model` stays as it is.
+def quantized(
+    model: onnx.ModelProto, feeds: Sequence[Feeds], recipe: Recipe, ignored: Sequence[str]
+) -> tuple[onnx.ModelProto, Recipe]:
+    """The graph with its operations quantized to 8 bits but those named in `ignored`, and the recipe that was used.
 
+    Biases are corrected at once where NNCF cannot cut the graph to correct them in turn. `model` stays as it is.
     Raises MissingExtra without NNCF, FidelityError when the calibration gives ranges that are no numbers, ExportError
     when NNCF cannot quantize the graph.
     """
     with _silent() as nncf, quiet():
         problem: Exception | None = None
-        for corrected in (recipe.corrected, False) if recipe.corrected else (False,):
+        for corrected in (True, False) if recipe.corrected else (False,):
+            used = recipe._replace(corrected=corrected)
             try:
-                made = _call(nncf, model, feeds, recipe._replace(corrected=corrected), ignored)
-                _check_scales(made)
-                return made
-            except FidelityError:
-                raise
-            except Exception as failed:  # noqa: BLE001  correcting in turn cuts graphs in two, and not every one can be
+                made = _call(nncf, model, feeds, used, ignored)
+            except Exception as failed:  # noqa: BLE001  it raises what it likes
                 problem = failed
+                continue
+            _check_scales(made)
+            return made, used
     lines = [line for line in str(problem).splitlines() if line.strip()]
     raise ExportError(
         f"NNCF cannot quantize this graph: {lines[0].rstrip('.') if lines else type(problem).__name__}."
@@ -94,20 +101,19 @@ def _call(
 
 
 def _ranges(name: str) -> Any:
-    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
-
-    return getattr(RangeEstimatorParametersSet, name)
+    return getattr(import_module("nncf.quantization.range_estimator").RangeEstimatorParametersSet, name)
 
 
 @contextmanager
 def _silent() -> Iterator[Any]:
     """NNCF without its reporter. Raises MissingExtra."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     known, missing = sys.modules.get(_REPORTER), _REPORTER not in sys.modules
     sys.modules[_REPORTER] = None  # type: ignore[assignment]  # importing it fails, which NNCF provides for
     try:
         with quiet():
-            import nncf
-            from nncf.telemetry import decorator
+            nncf: Any = import_module("nncf")
+            decorator: Any = import_module("nncf.telemetry.decorator")
     except ImportError as problem:
         raise MissingExtra(
             f"INT8 needs NNCF, which cannot be loaded ({problem}). Install it: pip install 'ganrt[int8]'"

@@ -34,15 +34,13 @@ _SEED, _OTHER_SEED = 20_160, 3_141  # what is calibrated on is never what is jud
 
 
 class Samples(NamedTuple):
-    """`judged`: inputs and what the float32 graph answers; `calibration`: other inputs. Both as the graph takes them."""
+    """`judged`: inputs and the float32 graph's answers; `calibration`: other inputs. Both as the graph takes them."""
 
     judged: tuple[Pair, ...]
     calibration: tuple[Feeds, ...]
 
 
-def prepare(
-    data: bytes, spec: Spec, references: Sequence[Pair] | None = None, mapping: bytes | None = None
-) -> Samples:
+def prepare(data: bytes, spec: Spec, references: Sequence[Pair] | None = None, mapping: bytes | None = None) -> Samples:
     """Samples for a float32 graph, 256 judged and 300 to calibrate on where they can be drawn.
 
     `references`: pairs to judge by, in place of what ONNX Runtime makes of `data`; a graph with signals needs them, and
@@ -83,7 +81,7 @@ def outputs_of_spec(spec: Spec) -> list[str]:
 
 def session(data: bytes, engine: str = "onnxruntime", precision: str = "fp32") -> Session:
     """The graph opened on an engine. Raises BackendError, BackendUnavailable."""
-    graph = Graph(data, "", precision)  # type: ignore[arg-type]
+    graph = Graph(data, "", precision)
     return backends.open_session(engine, graph, Options(threads=usable_cores(), precision=precision))
 
 

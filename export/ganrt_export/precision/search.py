@@ -10,29 +10,66 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Hashable, Sequence
+import time
+from collections.abc import Callable, Collection, Hashable, Sequence
 from itertools import count
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-__all__ = ["fewest_high", "given_back"]
+__all__ = ["fewest_high", "fewest_that_hold"]
 
 T = TypeVar("T", bound=Hashable)
+Error: TypeAlias = Callable[[frozenset[T]], float]
 
 _CUT = 4  # pieces of a part
 _IGNORED = 0.25  # of the limit: what parts may have together and still be left whole
+_SEARCHES = 4
+_STRICTER = 0.8  # of what was too much: the next search's limit
+
+
+def fewest_that_hold(
+    items: Sequence[T], error: Error[T], whole: Error[T], *, patience_s: float, cheap: Collection[T] = ()
+) -> frozenset[T] | None:
+    """`fewest_high` by a quick error, such as of a few bad samples, until the error of them all is at most 1 too.
+
+    `patience_s`: of the first search, half of it of each other. None when nothing holds, not even everything high.
+    """
+    known: dict[frozenset[T], float] = {}
+
+    def measured(high: frozenset[T]) -> float:
+        if high not in known:
+            value = error(high)
+            known[high] = math.inf if math.isnan(value) else value
+        return known[high]
+
+    limit, patience = 1.0, patience_s
+    for _ in range(_SEARCHES):
+        patient = _until(time.perf_counter() + patience)
+        found = fewest_high(items, measured, limit=limit, patience=patient, cheap=cheap)
+        off = math.inf if found is None else whole(found)
+        if found is None or off <= 1:
+            return found
+        limit, patience = _STRICTER * min(limit, measured(found)) / min(off, 10.0), patience_s / 2
+    everything = frozenset(items)
+    return everything if whole(everything) <= 1 else None
+
+
+def _until(end: float) -> Callable[[], bool]:
+    return lambda: time.perf_counter() < end
 
 
 def fewest_high(
     items: Sequence[T],
-    error: Callable[[frozenset[T]], float],
+    error: Error[T],
     *,
     limit: float = 1.0,
     patience: Callable[[], bool] = lambda: True,
+    cheap: Collection[T] = (),
 ) -> frozenset[T] | None:
     """The items to keep high so that `error(high)` is at most `limit`; few, though not provably the fewest.
 
     `items`: in the order of the graph, so that neighbours share a part. `error`: of the graph with those high and the
-    rest low. `patience`: whether there is time for more; without it, parts stay high as a whole.
+    rest low. `cheap`: items that cost little when they are high, and are kept so before any other. `patience`: whether
+    there is time for more; without it, parts stay high as a whole.
     None when even with all of them high the error is above the limit.
 
     >>> sorted(fewest_high(range(8), lambda high: 0.5 if {2, 5} <= high else 9.0))
@@ -46,18 +83,22 @@ def fewest_high(
             known[high] = math.inf if math.isnan(value) else value
         return known[high]
 
-    everything = frozenset(items)
+    everything, first = frozenset(items), frozenset(cheap) & frozenset(items)
     if measured(frozenset()) <= limit:
         return frozenset()
     if measured(everything) > limit:
         return None
-    parts = _parts(items, lambda part: measured(everything - set(part)), limit, patience)
+    enough = bool(first) and measured(first) <= limit
+    base = frozenset[T]() if enough else first
+    choices = [one for one in items if (one in first) == enough]
+    all_high = base | set(choices)
+    parts = _parts(choices, lambda part: measured(all_high - set(part)), limit, patience)
     low, high = 0, len(parts)  # so many of the worst parts: too few, and enough
     while high - low > 1:
         middle = (low + high) // 2
-        enough = measured(frozenset(one for part in parts[:middle] for one in part)) <= limit
-        low, high = (low, middle) if enough else (middle, high)
-    return given_back(frozenset(one for part in parts[:high] for one in part), items, measured, limit, patience)
+        passes = measured(base.union(*parts[:middle])) <= limit
+        low, high = (low, middle) if passes else (middle, high)
+    return _given_back(base.union(*parts[:high]), items, measured, limit, patience)
 
 
 def _parts(
@@ -81,14 +122,10 @@ def _parts(
     return [part for _, _, part in ranked]
 
 
-def given_back(
-    high: frozenset[T],
-    items: Sequence[T],
-    error: Callable[[frozenset[T]], float],
-    limit: float,
-    patience: Callable[[], bool],
+def _given_back(
+    high: frozenset[T], items: Sequence[T], error: Error[T], limit: float, patience: Callable[[], bool]
 ) -> frozenset[T]:
-    """What of `high` must be: the rest of it can be low after all. Large pieces are tried first, then single items."""
+    """What of `high` must be: the rest can be low after all. Large pieces are tried first, then single items."""
     kept = [one for one in items if one in high]
     size = len(kept) // 2
     while size and patience():

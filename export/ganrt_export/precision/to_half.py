@@ -14,7 +14,6 @@ engines here stand beside it, each with its fault where it does not reach the ga
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -32,16 +31,14 @@ from .half_types import Halves
 from .lowered import FP16, Lowered, faults_told, refusal
 from .ranges import overflowing
 from .samples import prepare, session
-from .search import fewest_high
+from .search import fewest_that_hold
 
 __all__ = ["half"]
 
 _REFERENCE = "onnxruntime"
 _HARD, _BLAMED = 12, 6  # samples: the worst ones, for the search; and to find who is to blame
-_TIGHTENED = 4  # searches at most
 _SUSPECTS = 64  # operations that are tried alone
 _LOOKED_INSIDE = 2  # batches of the calibration that overflow is looked for in
-_STRICTER = 0.8  # of what was too much: the next search's limit
 
 
 def half(
@@ -104,28 +101,18 @@ class _Attempt:
     def search(self, fixed: frozenset[str], patience_s: float) -> frozenset[str]:
         """The operations to keep high; those that would overflow are, whatever the samples say.
 
-        By the worst samples alone, which is quick; where the others then are off too, the worst must be better yet.
+        By the worst samples alone, which is quick, and then by all of them.
         """
         choices = [name for name in self.halves.operations if name not in fixed]
         hard = self.judge.hardest(_HARD, self._run(fixed))
         worst_alone = msgspec.structs.replace(self.bound, within_one=0.0, max_step=None)
-        known: dict[frozenset[str], float] = {}
-        until, limit = time.perf_counter() + patience_s, 1.0
-
-        def error(high: frozenset[str]) -> float:
-            if high not in known:
-                known[high] = shortfall(self.emulated(fixed | high, hard), worst_alone)
-            return known[high]
-
-        for _ in range(_TIGHTENED):
-            found = fewest_high(choices, error, limit=limit, patience=lambda: time.perf_counter() < until)
-            if found is None:
-                break
-            off = shortfall(self.emulated(fixed | found), self.bound)
-            if off <= 1:
-                return fixed | found
-            limit = _STRICTER * min(limit, error(found)) / min(off, 10.0)
-        return fixed | frozenset(choices)
+        found = fewest_that_hold(
+            choices,
+            lambda high: shortfall(self.emulated(fixed | high, hard), worst_alone),
+            lambda high: shortfall(self.emulated(fixed | high), self.bound),
+            patience_s=patience_s,
+        )
+        return fixed | (frozenset(choices) if found is None else found)
 
     def _run(self, high: frozenset[str]) -> Run:
         switches = self.halves.switches(high)

@@ -3,15 +3,16 @@
     batch norms folded -> NNCF, one recipe after another, until one passes -> else the best of them, and a bisection for
     the operations that must stay float32 -> gate -> done
 
-Calibrated on the generator's own draws (`samples.py`). The gate's arithmetic is that of OpenVINO, which has 8-bit kernels
-on every x86-64 processor and would be the one to serve it; without it, ONNX Runtime's. An older processor without VNNI
-saturates where this one does not, so a bundle's goldens are asked again where it is loaded.
+Calibrated on the generator's own draws (`samples.py`). The gate's arithmetic is OpenVINO's, which has 8-bit kernels for
+every x86-64 processor and would be the one to serve it; without it, ONNX Runtime's. A processor without VNNI may
+saturate where this one does not, so the bundle's goldens are asked again where it is loaded.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from typing import NamedTuple
 
 import msgspec
@@ -31,14 +32,13 @@ from .gate import Figures, Judge, shortfall
 from .lowered import INT8, Lowered, faults_told, refusal
 from .quantize import RECIPES, Recipe, quantized
 from .samples import Feeds, prepare, session
-from .search import fewest_high, given_back
+from .search import fewest_that_hold
 from .stripped import Quantized
 from .widened import widened
 
 __all__ = ["int8"]
 
 _HARD, _BLAMED = 24, 6  # samples: the worst ones, for the search; and to find who is to blame
-_STRICTER, _TIGHTENED = 0.8, 4
 _BIASED = ("Conv", "ConvTranspose")
 _MULTIPLYING = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
@@ -77,8 +77,8 @@ def int8(
         raise FidelityError("No int8 graph of this generator can be made: NNCF finds nothing in it to quantize.")
     high: frozenset[str] = frozenset()
     if shortfall(best.figures, bound) > 1:
-        high = _search(best.graph, judge, bound, time.perf_counter() + patience_s)
-        if len(high) == len(best.graph.operations):
+        high = _search(best.graph, judge, bound, patience_s)
+        if not any(kind in _MULTIPLYING for name, kind in best.graph.kinds.items() if name not in high):
             raise refusal("int8", best.figures, bound, _blame(best.graph, judge, bound))
     graph = best.graph.without(high)
     figures = faults_told(judge.everywhere(graph, "int8"), bound)
@@ -105,48 +105,31 @@ class _Candidate(NamedTuple):
 def _candidate(
     plain: onnx.ModelProto, spec: Spec, calibration: Sequence[Feeds], recipe: Recipe, judge: Judge
 ) -> _Candidate:
-    graph = Quantized(quantized(plain, calibration, recipe, _tail(plain, spec)), plain)
-    return _Candidate(recipe, graph, judge.on(_engine(), graph.without(()), "int8"))
+    made, used = quantized(plain, calibration, recipe, _tail(plain, spec))
+    graph = Quantized(made, plain)
+    return _Candidate(used, graph, judge.on(_engine(), graph.without(()), "int8"))
 
 
 def _engine() -> str:
     return "openvino" if backends.available("openvino") else "onnxruntime"
 
 
-def _search(graph: Quantized, judge: Judge, bound: Bound, until: float) -> frozenset[str]:
-    """The operations to set back to float32; all of them when no fewer pass."""
-    with_pixels = session(graph.without(()), _engine(), "int8")
-    try:
-        hard = judge.hardest(_HARD, with_pixels.evaluate)
-    finally:
-        with_pixels.close()
+def _search(graph: Quantized, judge: Judge, bound: Bound, patience_s: float) -> frozenset[str]:
+    """The operations to set back to float32; all of them when no fewer pass.
+
+    8 bits save time where numbers are multiplied by weights, so everything else is set back first.
+    """
+    with closing(session(graph.without(()), _engine(), "int8")) as opened:
+        hard = judge.hardest(_HARD, opened.evaluate)
     worst_alone = msgspec.structs.replace(bound, within_one=0.0, max_step=None)
-    known: dict[frozenset[str], float] = {}
-    limit = 1.0
-
-    def error(high: frozenset[str]) -> float:
-        if high not in known:
-            known[high] = shortfall(hard.on(_engine(), graph.without(high), "int8"), worst_alone)
-        return known[high]
-
-    def patience() -> bool:
-        return time.perf_counter() < until
-
-    others = frozenset(name for name, kind in graph.kinds.items() if kind not in _MULTIPLYING)
-    for _ in range(_TIGHTENED):
-        # 8 bits save time where numbers are multiplied by weights; the rest goes first, if that is enough
-        enough = bool(others) and error(others) <= limit
-        fixed = frozenset() if enough else others
-        choices = [name for name in graph.operations if (name in others) == enough]
-        found = fewest_high(choices, lambda high, fixed=fixed: error(fixed | high), limit=limit, patience=patience)  # type: ignore[misc]
-        if found is None:
-            break
-        high = given_back(fixed | found, graph.operations, error, limit, patience)
-        off = shortfall(judge.on(_engine(), graph.without(high), "int8"), bound)
-        if off <= 1:
-            return high
-        limit = _STRICTER * min(limit, error(high)) / min(off, 10.0)
-    return frozenset(graph.operations)
+    found = fewest_that_hold(
+        graph.operations,
+        lambda high: shortfall(hard.on(_engine(), graph.without(high), "int8"), worst_alone),
+        lambda high: shortfall(judge.on(_engine(), graph.without(high), "int8"), bound),
+        patience_s=patience_s,
+        cheap=[name for name, kind in graph.kinds.items() if kind not in _MULTIPLYING],
+    )
+    return frozenset(graph.operations) if found is None else found
 
 
 def _blame(graph: Quantized, judge: Judge, bound: Bound) -> str:

@@ -164,8 +164,7 @@ def test_a_scale_passes_what_it_commutes_with_and_leaky_relu(seed: int, between:
     data = build.bytes("y")
     made, applied = rewrite(data, fold_affine)
     assert applied == 1
-    assert operations(made) == operations(data) - {"Mul": 1} or between == "style"
-    assert sum(operations(made).values()) == sum(operations(data).values()) - 1
+    assert operations(data) - operations(made) == {"Mul": 1}
     assert_near(run(made, {"x": x})[0], run(data, {"x": x})[0])
 
 
