@@ -41,6 +41,13 @@ _NORMS = (  # batch norm of what is linear is in its weights; engines fold it in
     rules.fuse_batchnorm_into_conv_transpose_rule,
     rules.fuse_batchnorm_into_gemm_rule,
 )
+_IDLE = (  # slices of everything, casts to the same type and the like; none takes a small number for 0
+    rules.collapse_slice_rule,
+    rules.no_op_cast_rule,
+    rules.no_op_transpose_rule,
+    rules.transpose_transpose_rule,
+    rules.unsqueeze_unsqueeze_rule,
+)
 _EXAMPLE_BATCH = 2  # a batch of one would be taken for a constant
 
 
@@ -72,6 +79,7 @@ def finish(model: ir.Model, spec: Spec, *, half_weights: bool = False, trust_sha
     _name_sizes(graph, spec)
     _keep_outputs_apart(graph)
     fold_constants_ir(model)
+    RewritePass(_IDLE)(model)
     if not half_weights:  # numbers that float16 holds exactly would no longer be such
         RewritePass(_NORMS)(model)
     if trust_shapes:
@@ -177,7 +185,7 @@ def _tidy(model: ir.Model) -> None:
     Sequential(
         common.InlinePass(),
         common.IdentityEliminationPass(),
-        common.LiftConstantsToInitializersPass(lift_all_constants=True),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         common.DeduplicateInitializersPass(),
         common.RemoveUnusedNodesPass(),
         common.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]

@@ -23,7 +23,7 @@ Error: TypeAlias = Callable[[frozenset[T]], float]
 _CUT = 4  # pieces of a part
 _IGNORED = 0.25  # of the limit: what parts may have together and still be left whole
 _SEARCHES = 4
-_STRICTER = 0.8  # of what was too much: the next search's limit
+_STRICTER = 0.95  # of what the next search may have, so that it does not end where the last one did
 
 
 def fewest_that_hold(
