@@ -69,7 +69,7 @@ def export_generator(
     noise: Literal["refuse", "freeze", "input"] = "refuse",
     sizes: Literal["auto", "fixed"] = "auto",
     half_weights: bool = False,
-    optimize: Optimize = "count",
+    optimize: Optimize | None = None,
     precisions: Sequence[Precision] = (),
     progress: Progress | None = None,
 ) -> Bundle:
@@ -85,7 +85,8 @@ def export_generator(
     example ("fixed").
     `half_weights`: the module's weights were rounded by `half_weights.round_weights` and are stored as float16.
     `optimize`: beside the plain graph the bundle holds exact forms of it in fewer operations ("count"), or with each
-    layer as it runs fastest here ("measure"), or none ("off"); the machine that loads it chooses by measurement.
+    layer as it runs fastest here ("measure"), or none ("off"); the machine that loads it chooses by measurement. By
+    default "count", and "off" for graphs above 64 MiB, which the forms would double.
     `precisions`: of "fp16" and "int8", graphs that the bundle holds too, each within its gate.
 
     Returns the bundle, opened. Raises ExportError when the module is no function of its inputs or cannot be exported,
@@ -125,10 +126,12 @@ def export_generator(
         mapping, chosen = _trace_halves(oracle, module, spec, half_weights, tell)
     else:
         chosen = _trace(oracle, prepared, spec, sizes, half_weights, frozen, tell, latents)
-    tell("checking every engine")
+    tell("asking the module for 256 samples")
     pairs = list(_pairs(chosen.spec, oracle, chosen.answers))
-    found = measure(chosen.spec, chosen.graph, pairs, mapping)
     goldens, inputs, rows = golden_samples(chosen.spec, oracle.outputs, pairs) if oracle.alone else ((), {}, None)
+    del prepared, oracle  # two copies of the weights
+    tell("checking every engine")
+    found = measure(chosen.spec, chosen.graph, pairs, mapping)
     if rows is None:
         hold(found, BOUNDS["fp32"])  # nothing would keep an engine that is off from serving
     found = serving(found, BOUNDS["fp32"])

@@ -42,7 +42,7 @@ def export_onnx_file(
     *,
     name: str | None = None,
     license: str = "",
-    optimize: Optimize = "count",
+    optimize: Optimize | None = None,
     precisions: Sequence[Precision] = (),
     progress: Progress | None = None,
 ) -> Bundle:

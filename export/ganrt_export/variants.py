@@ -19,6 +19,7 @@ __all__ = ["LOWER", "NONE", "Optimize", "Variants", "make_variants"]
 
 Optimize: TypeAlias = Literal["measure", "count", "off"]
 LOWER = ("fp16", "int8")
+_LARGE = 64 << 20  # bytes of a graph whose forms are made only when asked for
 _FEW = 4  # pairs that a form is held to: batches 1, 2, 3 and 8
 
 
@@ -40,7 +41,7 @@ def make_variants(
     pairs: Sequence[Pair],
     *,
     mapping: bytes | None,
-    optimize: Optimize,
+    optimize: Optimize | None,
     precisions: Sequence[Precision],
     tell: Callable[[str], None],
 ) -> Variants:
@@ -51,6 +52,7 @@ def make_variants(
     unknown = next((one for one in precisions if one not in LOWER), None)
     if unknown is not None:
         raise ArgumentError(f"There is no lower precision '{unknown}'; ganrt makes: {', '.join(LOWER)}.")
+    optimize = optimize or ("count" if len(graph) <= _LARGE else "off")
     if optimize not in ("measure", "count", "off"):
         raise ArgumentError(f"optimize is '{optimize}'; it is measure, count or off.")
     forms, notes = _forms(spec, graph, pairs, mapping, optimize, tell) if optimize != "off" else ({}, ())

@@ -78,14 +78,15 @@ def command(
         ),
     ] = None,
     optimize: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="count|measure|off",
             help="Other forms of the graph beside the plain one: of fewest operations, as this machine's engines run "
-            "each layer fastest, or none. Which form runs is chosen where the bundle is loaded.",
+            "each layer fastest, or none. Which form runs is chosen where the bundle is loaded. By default count, and "
+            "off for graphs above 64 MiB.",
             rich_help_panel=_FAST,
         ),
-    ] = "count",
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(

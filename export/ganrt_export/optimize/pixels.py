@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from .repeats import repeated
 from .values import constant, made, new_constant, producer, put, replace, sizes, sole_user
 
 __all__ = ["bounds", "shorten_pixels"]
@@ -90,7 +91,7 @@ def bounds(value: ir.Value | None, far: int = _FAR) -> tuple[float, float] | Non
     if node.op_type == "Clip":
         least, most = (constant(one) for one in (*node.inputs[1:3], None, None)[:2])
         return None if least is None or most is None else (float(least), float(most))
-    if node.op_type in _SAME:
+    if node.op_type in _SAME or repeated(node) is not None:
         return bounds(node.inputs[0], far - 1)
     if node.op_type not in ("Mul", "Add", "Sub", "Div"):
         return None

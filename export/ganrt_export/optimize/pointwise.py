@@ -64,7 +64,9 @@ def _swap(graph: ir.Graph, resize: ir.Node, node: ir.Node, index: int, channels:
     assert source is not None
     inputs = list(node.inputs)
     inputs[index] = source
-    small = None if source.shape is None else [source.shape[0], channels, *list(source.shape)[2:]]
+    small: list[int | ir.SymbolicDim | None] | None = None
+    if source.shape is not None and result.shape is not None:
+        small = [result.shape[0], channels, *list(source.shape)[2:]]  # the batch may be y's alone
     before = ir.Node("", node.op_type, inputs, list(node.attributes.values()), num_outputs=1)
     before.outputs[0].type = result.type
     before.outputs[0].shape = None if small is None else ir.Shape(small)

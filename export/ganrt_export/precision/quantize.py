@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from ganrt.errors import ExportError, FidelityError, MissingExtra
 
 from ..trace import quiet
-from .samples import Feeds
+from .samples import Feeds, outputs_of
 
 __all__ = ["RECIPES", "Recipe", "quantized"]
 
@@ -75,6 +75,7 @@ def quantized(
                 continue
             _check_scales(made)
             return made, used
+    _check_finite(model, feeds)
     lines = [line for line in str(problem).splitlines() if line.strip()]
     raise ExportError(
         f"NNCF cannot quantize this graph: {lines[0].rstrip('.') if lines else type(problem).__name__}."
@@ -146,7 +147,28 @@ def _check_scales(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         scale = weights.get(node.input[1]) if node.op_type == "QuantizeLinear" else None
         if scale is not None and not np.isfinite(numpy_helper.to_array(scale)).all():
-            raise FidelityError(
-                f"The calibration gave no range for '{node.input[0]}': its values are not all finite for this "
-                "generator's inputs; look at the weights, or at the example inputs."
-            )
+            raise _not_finite(node.input[0])
+
+
+def _check_finite(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> None:
+    """Raises FidelityError naming the first tensor of the graph that is not finite for the calibration."""
+    for name, array in ((name, array) for batch in feeds for name, array in batch.items()):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise _not_finite(name)
+    inside = onnx.ModelProto()
+    inside.CopyFrom(model)
+    floats = {one.name for one in model.graph.value_info if one.type.tensor_type.elem_type == TensorProto.FLOAT}
+    names = [name for node in model.graph.node for name in node.output if name in floats]
+    inside.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    for batch in feeds:
+        (found,) = outputs_of(inside.SerializeToString(), [batch], names)
+        bad = next((name for name in names if not np.isfinite(found[name]).all()), None)
+        if bad is not None:
+            raise _not_finite(bad)
+
+
+def _not_finite(name: str) -> FidelityError:
+    return FidelityError(
+        f"The calibration gives no range for '{name}': its values are not all finite for this generator's inputs; look "
+        "at the weights, or at the example inputs."
+    )

@@ -28,7 +28,7 @@ def repeated_convs(draw):
     ratios = [draw(ratio)] * rank if same else [draw(st.integers(1, 3)) for _ in range(rank)]
     taps = [draw(st.integers(1, 5 if rank < 3 else 3)) for _ in range(rank)]
     pads = [draw(st.integers(0, k - 1)) for k in taps] + [draw(st.integers(0, k - 1)) for k in taps]
-    sizes = [draw(st.integers(max(1, -(-k // r)), 4)) for k, r in zip(taps, ratios, strict=True)]
+    sizes = [draw(st.integers(max(1, -(-k // r)), 5)) for k, r in zip(taps, ratios, strict=True)]
     groups, inner, outer = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
     bias, batch = draw(st.booleans()), draw(st.integers(1, 3))
     chance = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
