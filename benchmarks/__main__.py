@@ -3,7 +3,18 @@
 import sys
 from importlib import import_module
 
-NAMES = ("overhead", "cold_start", "backend_choice", "stream_memory", "export_cost", "export_speed", "engines_fp32")
+NAMES = (
+    "overhead",
+    "cold_start",
+    "backend_choice",
+    "stream_memory",
+    "export_cost",
+    "export_speed",
+    "engines_fp32",
+    "rewrites",
+    "int8",
+    "chosen",
+)
 
 
 def main() -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "RELATIVE",
     "Fidelity",
     "Pair",
+    "Total",
     "compare",
     "fault_of",
     "fidelity",
@@ -138,7 +139,7 @@ def _measure_on(name: str, spec: Spec, data: Graph, pairs: Sequence[Pair]) -> Fi
     main = spec.output_ports()[-1].name
     wanted = [main, *(one.raw for one in spec.also)]
     pixels = spec.output.name if isinstance(spec.output, Image) else None
-    total, clock = _Total(spec), 0.0
+    total, clock = Total(spec), 0.0
     try:
         with closing(backends.open_session(name, data, Options(threads=usable_cores()))) as session:
             for pair in pairs:
@@ -165,7 +166,7 @@ def relative_error(found: NDArray[Any], expected: NDArray[Any]) -> float:
     return math.inf if math.isnan(error) else error / scale if scale > 0 else error
 
 
-class _Total:
+class Total:
     """Sums over batches, so that no two outputs need be held at once."""
 
     def __init__(self, spec: Spec) -> None:
@@ -212,7 +213,7 @@ def compare(
     pixels: NDArray[np.uint8] | None = None,
 ) -> Fidelity:
     """`raw` and, for images, `pixels` against the module's own output `expected`."""
-    total = _Total(spec)
+    total = Total(spec)
     total.relative = relative_error(raw, expected)
     total.add(raw, expected, pixels)
     return total.figures(engine, 0.0)

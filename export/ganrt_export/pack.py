@@ -35,7 +35,7 @@ MAPPING, SYNTHESIS = "mapping.fp32.onnx", "synthesis.fp32.onnx"  # of a generato
 BOUNDS: dict[Precision, Bound] = {
     "fp32": Bound(psnr_db=70.0, max_step=1),
     "fp16": Bound(psnr_db=50.0, within_one=0.995),
-    "int8": Bound(psnr_db=50.0, within_one=0.995),
+    "int8": Bound(psnr_db=38.0, within_one=0.0),
 }
 _MAX_LABELS = 32  # goldens a truncation; of more classes, some spread over all
 _UNLABELLED = 4

@@ -29,7 +29,8 @@ class Layer(NamedTuple):
 
     def possible(self) -> tuple[Form, ...]:
         """The forms that it does not have already."""
-        return tuple(form for form in self.what.possible() if self.repeats or form != "transposed")
+        forms = self.what.possible(self.extent)
+        return tuple(form for form in forms if self.repeats or form != "transposed")
 
 
 _ACTIVATIONS = ("Relu", "LeakyRelu", "Tanh", "Sigmoid", "Elu", "Selu", "Softplus", "HardSigmoid", "HardSwish", "Gelu")

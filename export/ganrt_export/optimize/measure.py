@@ -74,7 +74,8 @@ def alone(layer: Layer, form: Form | None) -> bytes:
     rank = len(what.strides)
     channels = what.kernel.shape[0] * what.kernel.shape[1]
     float32 = ir.TensorType(ir.DataType.FLOAT)
-    x = ir.Value(name="x", shape=ir.Shape(["batch", channels, *[f"in_{axis}" for axis in range(rank)]]), type=float32)
+    extents = [size or f"in_{axis}" for axis, size in enumerate(layer.extent)]
+    x = ir.Value(name="x", shape=ir.Shape(["batch", channels, *extents]), type=float32)
     graph = ir.Graph([x], [], nodes=[], opset_imports={"": 20}, name="layer")
     data = x
     if layer.repeats:

@@ -22,7 +22,7 @@ from ganrt.errors import BackendError
 from ganrt.manifest import Bound
 from ganrt.spec import Image, Spec
 
-from ..fidelity import Fidelity, Pair, _Total, relative_error
+from ..fidelity import Fidelity, Pair, Total, relative_error
 from .samples import outputs_of_spec, session
 
 __all__ = ["Figures", "Judge", "Run", "shortfall"]
@@ -80,7 +80,7 @@ class Judge:
 
     def of(self, run: Run, engine: str) -> Figures:
         """The figures of `run(inputs, outputs)`; what it gives that is no picture of these inputs is its `fault`."""
-        total, worst, fault, clock = _Total(self.spec), _SAME_DB, "", 0.0
+        total, worst, fault, clock = Total(self.spec), _SAME_DB, "", 0.0
         wanted = [*self._wanted, *([self._pixels] if self._pixels else [])]
         seen: list[tuple[NDArray[Any], NDArray[Any]]] = []
         for pair in self.pairs:

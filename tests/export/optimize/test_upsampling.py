@@ -117,7 +117,7 @@ def _longer(x: torch.Tensor, axis: int, count: int) -> torch.Tensor:
 def test_every_form_of_a_transposed_convolution_is_the_same_function(case) -> None:
     data, x, expected, fits = case
     assert_near(run(data, {"x": x})[0], expected)
-    for form in ("phases", "shuffled"):
+    for form in ("phases", "shuffled", "woven"):
         made, applied = rewrite(data, lambda graph, form=form: enlarge(graph, lambda _: form))
         if not fits:
             assert applied == 0  # more is asked for than the kernels reach
@@ -144,10 +144,11 @@ def test_the_usual_sizes_have_all_forms(transposed: bool) -> None:
         "transposed": {"ConvTranspose": 1},
         "phases": {"Conv": 1, "DepthToSpace": 1, "Slice": 1},
         "shuffled": {"Conv": 1, "DepthToSpace": 1},
+        "woven": {"Conv": 1, "Reshape": 3, "Transpose": 2, "Slice": 1},
     }.items():
         if not (transposed and form == "transposed"):
             assert operations(square(form, transposed)[0]) == expected
-    assert set(FORMS) == {"transposed", "phases", "shuffled"}
+    assert set(FORMS) == {"transposed", "phases", "shuffled", "woven"}
 
 
 @pytest.mark.parametrize(
