@@ -26,10 +26,14 @@ from ..runner import interleave, report
 from .networks import MAKERS, Sample, sample
 
 RIVAL = "benchmarks.rewrites.rivals.session"
+THREADS = os.environ.get("GANRT_BENCH_THREADS", "0")
 
 
 def main() -> None:
-    """`GANRT_BENCH_NETWORKS`: names of networks, commas between; all when it is not set."""
+    """`GANRT_BENCH_NETWORKS`: names of networks, commas between; all when it is not set.
+
+    `GANRT_BENCH_THREADS`: of each contestant; all cores when it is not set. On a machine that others use, one.
+    """
     chosen = os.environ.get("GANRT_BENCH_NETWORKS", ",".join(MAKERS)).split(",")
     engines = [
         name for name in ("onnxruntime", "openvino", "mnn") if name in backends.NAMES and backends.available(name)
@@ -44,12 +48,12 @@ def main() -> None:
             for engine in engines:
                 for n in (1, 8):
                     figures[f"{name}, {engine}, n={n}"] = _race(made, files, engine, n, lines)
-    report("rewrites", lines, figures)
+    report("rewrites", lines, {"threads": int(THREADS), **figures})
 
 
 def _race(made: Sample, files: dict[str, Path], engine: str, n: int, lines: list[str]) -> dict[str, Any]:
     contestants = {
-        one: (RIVAL, n, (engine, str(file), made.spec.output_ports()[-1].name, str(made.extent)))
+        one: (RIVAL, n, (engine, str(file), made.spec.output_ports()[-1].name, str(made.extent), THREADS))
         for one, file in files.items()
     }
     times = interleave(contestants, rounds=9, seconds=0.3)

@@ -198,7 +198,7 @@ VALUE = "value"
 CASES = [
     Case("branch_by_value", BranchByValue, Z, refused=VALUE, quick=True),
     Case("loop_until_small", StopsByValue, Z, refused=VALUE),
-    Case("length_by_value", LengthByValue, (normal(6), lengths(6))),
+    Case("length_by_value", LengthByValue, (normal(6), lengths(6)), rowwise=False),
     Case("through_numpy", ThroughNumpy, Z, refused="value|[Nn]um[Pp]y"),
     Case("raises_by_value", ChecksValues, Z, refused=VALUE),
     Case("functional_dropout_left_on", DropoutLeftOn, Z, refused="random"),

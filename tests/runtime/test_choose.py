@@ -145,7 +145,7 @@ def test_a_lower_precision_that_gains_nothing_does_not_serve(bundle):
         bundle,
         {
             Way("openvino"): Engine(bundle, "openvino", seconds=0.004),
-            Way("openvino", "bf16"): Engine(bundle, "openvino", seconds=0.004, precision="bf16"),
+            Way("openvino", "bf16"): Engine(bundle, "openvino", seconds=0.012, precision="bf16"),
         },
     )
     assert set(choice.costs) == {"openvino"}

@@ -16,7 +16,7 @@ from ganrt.environment import usable_cores
 _NUMBERS = {onnx.TensorProto.INT64: np.int64}
 
 
-def make(n: int, engine: str, file: str, output: str, extent: str) -> Callable[[], object]:
+def make(n: int, engine: str, file: str, output: str, extent: str, threads: str) -> Callable[[], object]:
     data = Path(file).read_bytes()
     chance = np.random.default_rng(7)
     feeds = {}
@@ -29,5 +29,5 @@ def make(n: int, engine: str, file: str, output: str, extent: str) -> Callable[[
             np.zeros(shape, _NUMBERS[kind.elem_type]) if whole else chance.standard_normal(shape, dtype=np.float32)
         )
     graph = Graph(data, hashlib.sha256(data).hexdigest(), "fp32")
-    session = backends.open_session(engine, graph, Options(threads=usable_cores()))
+    session = backends.open_session(engine, graph, Options(threads=int(threads) or usable_cores()))
     return lambda: session.evaluate(feeds, [output])

@@ -48,8 +48,8 @@ _RULES = (collapse_slice_rule, no_op_cast_rule, no_op_transpose_rule, transpose_
 _CPU = ("onnxruntime", "openvino", "mnn")  # building a GPU engine for every form of every layer would take hours
 _MOST_TURNS = 8
 _PATIENCE_S = 60.0  # of measuring; what is left then is chosen by multiply-adds
-_CLEARLY = 0.95  # of the usual form's time, else noise decides
-_WORTH_A_GRAPH, _MOST_OWN = 0.9, 2
+_CLEARLY = 0.95  # of the usual form's time
+_WORTH_A_GRAPH, _MOST_OWN = 0.93, 2
 
 
 class FormOfGraph(NamedTuple):
@@ -98,23 +98,21 @@ def forms(
 def _measured(data: bytes, engines: Sequence[str], extent: int, tell: Callable[[str], None]) -> dict[str, FormOfGraph]:
     """One graph for all engines and, for those that it suits badly, one of their own."""
     tables: dict[str, dict[str, Costs]] = {engine: {} for engine in engines}
+    usual: dict[str, Form | None] = {}
     known: dict[Hashable, dict[str, Costs]] = {}
     started = time.perf_counter()
 
     def ask(layer: Layer) -> None:
         name, alike = str(layer.node.outputs[0].name), signature(layer)
+        usual[name] = count_choice(layer, extent)
         if alike not in known and time.perf_counter() - started < _PATIENCE_S:
             tell(f"measuring '{name}'")
             known[alike] = {engine: costs(layer, engine, extent) for engine in engines}
-        measured = known.get(alike) or {}
-        if not any(measured.values()):  # no engine runs it alone, or patience is at its end
-            counted = count_choice(layer, extent)
-            measured = {engine: {None: 1.0, counted: 0.9} if counted else {None: 1.0} for engine in engines}
-        for engine in engines:
-            tables[engine][name] = measured[engine]
+        for engine, table in tables.items():
+            table[name] = known[alike][engine] if alike in known else {}  # patience is at its end
 
     plain = rewritten(data, ask)
-    choices = choose_forms(tables)
+    choices = choose_forms(tables, usual)
     tell("composing")
     return {
         name: rewritten(data, lambda layer, picks=picks: picks.get(str(layer.node.outputs[0].name)))  # type: ignore[misc]
@@ -122,24 +120,26 @@ def _measured(data: bytes, engines: Sequence[str], extent: int, tell: Callable[[
     } or {"folded": plain}
 
 
-def choose_forms(tables: Mapping[str, Mapping[str, Costs]]) -> dict[str, dict[str, Form | None]]:
+def choose_forms(
+    tables: Mapping[str, Mapping[str, Costs]], usual: Mapping[str, Form | None]
+) -> dict[str, dict[str, Form | None]]:
     """From seconds by engine, layer and form: the form of every layer in one graph for all engines, "measured", and in
     a graph of its own, under its name, for an engine whose layers it makes clearly faster still; at most two of those.
 
-    A form is taken for all engines by the geometric mean of its times over those of the layer as it is.
+    Of a layer, `usual` is taken unless another form is clearly faster, by the geometric mean of its times over those
+    of the layer as it is: noise chooses nothing.
     """
-    layers = list(dict.fromkeys(name for table in tables.values() for name in table))
     common: dict[str, Form | None] = {}
-    for name in layers:
+    for name, first in usual.items():
         asked = [table[name] for table in tables.values() if table.get(name)]
         forms_ = [form for form in asked[0] if all(form in one for one in asked)] if asked else []
         means = {form: geometric_mean(one[form] / one[None] for one in asked) for form in forms_}
-        common[name] = _clear_winner(means, None, _CLEARLY)
+        common[name] = _clear_winner(means, first, _CLEARLY)
     own: list[tuple[float, str, dict[str, Form | None]]] = []
     for engine, table in tables.items():
         picks = {name: _clear_winner(table[name], common[name], _CLEARLY) if table.get(name) else common[name]
-                 for name in layers}  # fmt: skip
-        measured = [name for name in layers if table.get(name)]
+                 for name in usual}  # fmt: skip
+        measured = [name for name in usual if table.get(name)]
         spent = sum(table[name][common[name]] for name in measured)
         ratio = sum(table[name][picks[name]] for name in measured) / spent if spent else 1.0
         if ratio < _WORTH_A_GRAPH:

@@ -329,21 +329,29 @@ def test_measuring_gives_one_to_three_forms_of_the_same_function(graphs) -> None
 def test_engines_that_agree_share_one_graph() -> None:
     a = {"x": {None: 1.0, "phases": 0.5}, "y": {None: 1.0, "phases": 1.5}}
     b = {"x": {None: 2.0, "phases": 1.5}, "y": {None: 2.0, "phases": 2.5}}
-    assert choose_forms({"a": a, "b": b}) == {"measured": {"x": "phases", "y": None}}
+    assert choose_forms({"a": a, "b": b}, {"x": None, "y": None}) == {"measured": {"x": "phases", "y": None}}
 
 
 def test_an_engine_that_a_form_suits_badly_has_a_graph_of_its_own() -> None:
     a = {"x": {None: 1.0, "phases": 0.2, "shuffled": 0.9}}
     b = {"x": {None: 1.0, "phases": 2.0, "shuffled": 0.9}}
-    assert choose_forms({"a": a, "b": b}) == {"measured": {"x": "phases"}, "b": {"x": "shuffled"}}
+    assert choose_forms({"a": a, "b": b}, {"x": None}) == {"measured": {"x": "phases"}, "b": {"x": "shuffled"}}
 
 
 def test_noise_chooses_nothing() -> None:
-    assert choose_forms({"a": {"x": {None: 1.0, "phases": 0.96}}}) == {"measured": {"x": None}}
+    times = {"a": {"x": {None: 1.0, "phases": 0.96}}}
+    assert choose_forms(times, {"x": None}) == {"measured": {"x": None}}
+    assert choose_forms(times, {"x": "phases"}) == {"measured": {"x": "phases"}}
+
+
+def test_what_was_not_measured_gets_the_usual_form() -> None:
+    assert choose_forms({"a": {"x": {}}}, {"x": "transposed"}) == {"measured": {"x": "transposed"}}
 
 
 def test_an_engine_that_does_not_run_a_layer_alone_has_no_say() -> None:
-    assert choose_forms({"a": {"x": {None: 1.0, "phases": 0.5}}, "b": {"x": {}}}) == {"measured": {"x": "phases"}}
+    assert choose_forms({"a": {"x": {None: 1.0, "phases": 0.5}}, "b": {"x": {}}}, {"x": None}) == {
+        "measured": {"x": "phases"}
+    }
 
 
 @settings(max_examples=60)
@@ -360,7 +368,7 @@ def test_an_engine_that_does_not_run_a_layer_alone_has_no_say() -> None:
     )
 )
 def test_every_choice_is_possible_and_there_are_at_most_three(tables) -> None:
-    found = choose_forms(tables)
+    found = choose_forms(tables, dict.fromkeys("xyz"))
     assert 1 <= len(found) <= 3
     for name, picks in found.items():
         assert set(picks) == {"x", "y", "z"}
@@ -368,7 +376,7 @@ def test_every_choice_is_possible_and_there_are_at_most_three(tables) -> None:
             own, common = (
                 sum(tables[name][layer][one[layer]] for layer in picks) for one in (picks, found["measured"])
             )
-            assert own < 0.9 * common
+            assert own < 0.93 * common
 
 
 def test_layers_are_found_once_each(graphs) -> None:
