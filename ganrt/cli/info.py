@@ -54,20 +54,30 @@ def command(source: Source, json: Json = False) -> None:
     )
     _section("Takes", [(part.name, _takes(part)) for part in manifest.spec.inputs])
     _section("Gives", [_gives(manifest.spec.output)])
-    _section(
-        "Graphs", [(key, f"{member} ({size(manifest.files[member].size)})") for key, member in manifest.graphs.items()]
-    )
+    _section("Graphs", list(_graphs(manifest)))
     _section("Engines", list(_engines(manifest)))
     _section("Reference samples", list(_goldens(manifest)))
     _section("Quality", list(_flat(manifest.quality)))
-    _section("Fidelity", list(_flat(manifest.fidelity)))
-    _section("Provenance", list(_flat(manifest.provenance)))
+    _section("Fidelity", list(_fidelity(manifest.fidelity)))
+    _section("Provenance", list(_flat({k: v for k, v in manifest.provenance.items() if k != "operations"})))
     show("", "From Python", *(f"  {plain(line)}" for line in call))
 
 
 def _section(title: str, pairs: list[tuple[str, str]]) -> None:
     if pairs:
         show("", title, rows((f"  {name}", text) for name, text in pairs))
+
+
+def _graphs(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Each graph and form with its size, and how much it computes where the exporter counted."""
+    counted = manifest.provenance.get("operations")
+    for key, member in (*manifest.graphs.items(), *manifest.forms.items()):
+        count = counted.get(key) if isinstance(counted, dict) else None
+        told = ""
+        if isinstance(count, dict) and isinstance(count.get("multiply_adds"), int):
+            told = f", {count['multiply_adds']:,} multiply-adds a sample, {count.get('nodes')} nodes"
+        kind = f"{key}, a form of fp32" if key in manifest.forms else key
+        yield kind, f"{member} ({size(manifest.files[member].size)}{told})"
 
 
 def _takes(part: Input) -> str:
@@ -131,6 +141,22 @@ def _goldens(manifest: Manifest) -> Iterator[tuple[str, str]]:
             step = "" if bound.max_step is None else f", none more than {bound.max_step} off"
             within = "" if bound.max_step == 1 else f", {bound.within_one:.4g} of the uint8 values within one"
             yield precision, f"at least {bound.psnr_db:g} dB{within}{step}"
+
+
+def _fidelity(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """A line for each precision and engine; as they stand where they are not the exporter's."""
+    for precision, engines in sorted(figures.items(), key=lambda item: item[0] != "fp32"):
+        for engine, one in engines.items() if isinstance(engines, dict) else ():
+            fault, name = (one.get("fault"), one.get("engine", engine)) if isinstance(one, dict) else (None, engine)
+            if fault:
+                yield f"{precision}, {name}", f"does not serve: {fault}"
+                continue
+            try:
+                told = f"{one['psnr_db']:.0f} dB, largest error {one['max_error']:.2g} in {one['samples']} samples"
+                told += f", {one['identical']:.3%} of the pixels equal" if "identical" in one else ""
+                yield f"{precision}, {name}", told
+            except (TypeError, KeyError, ValueError):
+                yield from _flat({precision: {engine: one}})
 
 
 def _flat(figures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -111,13 +111,13 @@ def _measured(data: bytes, engines: Sequence[str], extent: int, tell: Callable[[
         for engine, table in tables.items():
             table[name] = known[alike][engine] if alike in known else {}  # patience is at its end
 
-    plain = rewritten(data, ask)
+    rewritten(data, ask)
     choices = choose_forms(tables, usual)
     tell("composing")
     return {
         name: rewritten(data, lambda layer, picks=picks: picks.get(str(layer.node.outputs[0].name)))  # type: ignore[misc]
         for name, picks in choices.items()
-    } or {"folded": plain}
+    }
 
 
 def choose_forms(
