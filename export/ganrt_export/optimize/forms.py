@@ -37,8 +37,9 @@ from .measure import EXTENT, Costs, costs, signature
 from .pixels import shorten_pixels
 from .point_gemm import point_to_gemm
 from .pointwise import commute_pointwise
+from .race import race
 from .repeats import name_repeats
-from .upsampling import Form
+from .upsampling import FORMS, Form
 
 __all__ = ["FormOfGraph", "Mode", "choose_forms", "count_choice", "forms", "rewritten"]
 
@@ -71,7 +72,8 @@ def forms(
     """The forms of the graph `data` (a bundle's ONNX bytes) that are worth measuring whole, by name; often one or two.
 
     "measure": every layer in the form that the engines of this machine run fastest alone, as "measured"; an engine
-    that is clearly faster with other forms has a graph of its own, under its name. "count": the forms with the fewest
+    that is clearly faster with other forms has a graph of its own, under its name; graphs with one form in all layers
+    run against them, whole. "count": the forms with the fewest
     multiply-adds, as "counted". In both, a graph in which only foldings applied is called "folded", and a graph that
     nothing applies to has no other form. "off": none.
 
@@ -112,12 +114,40 @@ def _measured(data: bytes, engines: Sequence[str], extent: int, tell: Callable[[
             table[name] = known[alike][engine] if alike in known else {}  # patience is at its end
 
     rewritten(data, ask)
-    choices = choose_forms(tables, usual)
-    tell("composing")
-    return {
+    found = {
         name: rewritten(data, lambda layer, picks=picks: picks.get(str(layer.node.outputs[0].name)))  # type: ignore[misc]
-        for name, picks in choices.items()
+        for name, picks in choose_forms(tables, usual).items()
     }
+    for form in FORMS if usual else ():
+        found[form] = rewritten(data, lambda layer, form=form: form if form in layer.possible() else None)  # type: ignore[misc]
+    return _finalists(found, engines, extent, tell)
+
+
+def _finalists(
+    found: Mapping[str, FormOfGraph], engines: Sequence[str], extent: int, tell: Callable[[str], None]
+) -> dict[str, FormOfGraph]:
+    """Of graphs composed layer by layer and of uniform ones, the one that is best whole over all engines, "measured",
+    and under its name, for an engine that it suits badly, the best there."""
+    distinct: dict[str, FormOfGraph] = {}
+    for name, one in found.items():
+        if not any(one.data == other.data for other in distinct.values()):
+            distinct[name] = one
+    times: dict[str, dict[str, float]] = {}
+    for engine in engines if len(distinct) > 1 else ():
+        tell(f"racing {len(distinct)} forms on {engine}")
+        times[engine] = race({name: one.data for name, one in distinct.items()}, engine, extent)
+    able = [name for name in distinct if all(name in table for table in times.values() if table)]
+    raced = [table for table in times.values() if table]
+    if not raced or not able:
+        return dict(list(distinct.items())[:1])
+    best = min(able, key=lambda name: geometric_mean(table[name] / min(table.values()) for table in raced))
+    own = []
+    for engine, table in times.items():
+        first = min(table, key=lambda name: table[name], default=best)
+        if table and table[first] < _CLEARLY * table[best]:
+            own.append((table[first] / table[best], engine, distinct[first]))
+    own.sort(key=lambda one: one[0])
+    return {"measured": distinct[best], **{engine: one for _, engine, one in own[:_MOST_OWN]}}
 
 
 def choose_forms(
