@@ -38,8 +38,9 @@ class Generator:
     """A generator, ready to draw: `Generator.load("digits").sample(16, seed=7)`.
 
     Sample i of seed s is the same whatever n, start, batch size, engine or machine: uint8 values differ by at most one
-    step between engines in FP32, and by what the bundle allows (50 dB) where a lower precision serves. Every method may be called from many threads at once. Use it as a context manager, or
-    call `close`, to give the engine's memory back early.
+    step between engines in FP32, and by what the bundle allows (50 dB) where a lower precision serves. Every method may
+    be called from many threads at once. Use it as a context manager, or call `close`, to give the engine's memory back
+    early.
     """
 
     def __init__(self, bundle: Bundle, choice: Choice, sessions: dict[str, Session], opener: Callable[[str], Session]):
