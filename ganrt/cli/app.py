@@ -15,7 +15,7 @@ import typer
 
 from .. import __version__
 from ..errors import GanrtError, MissingExtra
-from . import doctor, info, interpolate, sample, tune, verify
+from . import bench, doctor, info, interpolate, sample, tune, verify
 from .failure import Interrupted
 from .terminal import show
 
@@ -116,6 +116,7 @@ for _name, _module in (
     ("info", info),
     ("verify", verify),
     ("tune", tune),
+    ("bench", bench),
     ("doctor", doctor),
 ):
     app.command(_name)(_interruptible(_module.command))
