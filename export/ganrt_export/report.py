@@ -31,7 +31,7 @@ __all__ = ["write_report"]
 
 _SHOWN = 8  # samples in each row of pictures
 _AMPLIFIED = 16  # differences are shown this many times as large
-_SECONDS = 0.2  # of measuring each way
+_SECONDS = 0.1  # of measuring each way
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --bar: #4a7fb5; }

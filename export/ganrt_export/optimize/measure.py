@@ -31,7 +31,7 @@ __all__ = ["EXTENT", "Costs", "alone", "costs", "signature"]
 
 EXTENT = 64  # of axes that may have any size
 _BATCHES = (1, 8)
-_ROUNDS, _ROUND_S = 7, 0.02
+_ROUNDS, _ROUND_S = 6, 0.012
 _MOST = 1 << 27  # numbers in a result, beyond which a batch is not tried
 
 Costs = dict[Form | None, float]  # seconds a sample, None the layer as it is

@@ -21,7 +21,7 @@ from ganrt.onnx_header import read_onnx_header
 __all__ = ["race"]
 
 _BATCHES = (1, 8)
-_ROUNDS, _TURN_S, _LONG_S = 9, 0.03, 0.5
+_ROUNDS, _TURN_S, _LONG_S = 8, 0.02, 0.5
 
 
 def race(graphs: Mapping[str, bytes], engine: str, extent: int) -> dict[str, float]:
