@@ -107,15 +107,14 @@ def export_generator(
             "and load the weights."
         )
     tell("asking the module")
-    prepared, said = prepare(module)
     examples = example_tensors(spec) if example_inputs is None and spec is not None else example_inputs
     frozen = (lambda batch: Noise("freeze", batch=batch)) if noise == "freeze" else None
     call = call_of(module, examples)
     latents: tuple[Latent, ...] = ()
     if noise == "input":
         module, call, latents = open_noise(module, call)
-        prepared, said = prepare(module)
         spec = spec and msgspec.structs.replace(spec, inputs=(*spec.inputs, *latents))
+    prepared, said = prepare(module)
     oracle = Oracle(module, call, frozen)
     if said:
         oracle = _alone(oracle, prepared, frozen)
