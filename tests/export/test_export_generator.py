@@ -81,7 +81,7 @@ class Doubtful(nn.Module):
 
 def held(path: Path, module: nn.Module, make) -> None:
     """The bundle gives what the module gives, at every batch."""
-    with Generator.load(path, backend="onnxruntime", threads=1) as generator:
+    with Generator.load(path, backend="onnxruntime", precision="fp32", threads=1) as generator:
         for batch in BATCHES:
             inputs = make(batch)
             with torch.no_grad():
@@ -104,7 +104,7 @@ def test_a_spec_makes_a_bundle_that_samples(tmp_path: Path) -> None:
     for figures in bundle.manifest.fidelity["fp32"].values():
         assert figures["samples"] >= 256
         assert figures["relative_error"] < 1e-5
-    with Generator.load(bundle.path) as generator:
+    with Generator.load(bundle.path, precision="fp32") as generator:
         assert generator.sample(3, seed=1, label="c").shape == (3, 4, 4, 3)
     held(bundle.path, module, lambda n: (torch.randn(n, 6), torch.randint(5, (n,))))
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.ganrt"]
@@ -126,7 +126,7 @@ def test_a_picture_of_any_size_stays_one_of_any_size(tmp_path: Path) -> None:
     module = Upscaler().eval()
     bundle = export_generator(module, tmp_path / "up.ganrt", example_inputs=torch.rand(2, 3, 8, 8))
     assert bundle.manifest.spec.inputs[0].shape == (3, None, None)
-    with Generator.load(bundle.path) as generator:
+    with Generator.load(bundle.path, precision="fp32") as generator:
         picture = torch.rand(1, 3, 13, 21)
         found = generator.run([picture.numpy()])["output"]
     np.testing.assert_allclose(found, module(picture).detach().numpy(), atol=1e-5)
@@ -141,7 +141,7 @@ def test_a_picture_to_picture_spec_gives_pixels(tmp_path: Path) -> None:
         output=Image(height=None, width=None, channels=3, low=0, high=1, name="pixels"),
     )
     bundle = export_generator(Upscaler().eval(), tmp_path / "up.ganrt", spec)
-    with Generator.load(bundle.path) as generator:
+    with Generator.load(bundle.path, precision="fp32") as generator:
         outputs = generator.run({"image": np.full((1, 3, 5, 7), 0.5, np.float32)})
     assert outputs["pixels"].dtype == np.uint8
     assert outputs["pixels"].shape == (1, 10, 14, 3)
@@ -161,7 +161,7 @@ def test_nested_arguments_and_results_are_named_by_their_path(tmp_path: Path) ->
     }
     bundle = export_generator(Nested().eval(), tmp_path / "nested.ganrt", example_inputs=example)
     assert [part.name for part in bundle.manifest.spec.inputs] == ["batch_a", "batch_b", "extra_0", "extra_1"]
-    with Generator.load(bundle.path) as generator:
+    with Generator.load(bundle.path, precision="fp32") as generator:
         given = [np.random.default_rng(0).standard_normal((3, n), np.float32) for n in (3, 4, 4, 2)]
         outputs = generator.run(given)
     assert list(outputs) == ["picture", "parts_0", "parts_1", "parts_2"]
@@ -247,7 +247,7 @@ def test_noise_inside_is_refused_or_frozen(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="noise='freeze'"):
         export_generator(Noisy().eval(), tmp_path / "x.ganrt", example_inputs=torch.randn(2, 4))
     bundle = export_generator(Noisy().eval(), tmp_path / "x.ganrt", example_inputs=torch.randn(2, 4), noise="freeze")
-    with Generator.load(bundle.path) as generator:
+    with Generator.load(bundle.path, precision="fp32") as generator:
         zero = generator.run([np.zeros((3, 4), np.float32)])["output"]
         np.testing.assert_allclose(generator.run([np.ones((8, 4), np.float32)])["output"][0], zero[0] + 1, rtol=1e-5)
         assert np.abs(zero[0] - zero[2]).max() == 0
@@ -271,7 +271,7 @@ def test_noise_inside_becomes_latents_of_the_bundle(tmp_path: Path) -> None:
     torch.manual_seed(0)
     spec = Spec(inputs=(Latent(size=4),), output=Image(height=8, width=8, channels=3))
     export_generator(Grainy().eval(), tmp_path / "x.ganrt", spec, noise="input")
-    with Generator.load(tmp_path / "x.ganrt") as generator:
+    with Generator.load(tmp_path / "x.ganrt", precision="fp32") as generator:
         assert [port.name for port in generator.spec.input_ports()] == ["z", "noise_0", "noise_1", "noise_2"]
         some = generator.sample(5, seed=3)
         np.testing.assert_array_equal(some[2:3], generator.sample(1, seed=3, start=2))
@@ -309,7 +309,7 @@ def test_a_cut_at_a_share_of_the_size_follows_the_size(tmp_path: Path) -> None:
             return torch.cat([2 * x[..., :kept], x[..., kept:]], -1)
 
     bundle = export_generator(Cut().eval(), tmp_path / "x.ganrt", example_inputs=torch.randn(2, 3, 10))
-    with Generator.load(bundle.path) as generator:
+    with Generator.load(bundle.path, precision="fp32") as generator:
         for size in range(3, 30):
             x = torch.randn(2, 3, size)
             np.testing.assert_array_equal(generator.run([x.numpy()])["output"], Cut()(x).numpy())
@@ -325,7 +325,7 @@ def test_batch_norm_with_the_batchs_own_statistics_becomes_instance_norm(tmp_pat
     bundle = export_generator(module, tmp_path / "x.ganrt", example_inputs=torch.randn(2, 1, 8, 8))
     assert any("instance norm" in note for note in bundle.manifest.provenance["notes"])
     pictures = torch.randn(3, 1, 8, 8)
-    with Generator.load(bundle.path) as generator:
+    with Generator.load(bundle.path, precision="fp32") as generator:
         found = generator.run([pictures.numpy()])["output"]
     alone = torch.cat([module(picture[None]) for picture in pictures]).detach().numpy()
     np.testing.assert_allclose(found, alone, atol=1e-5)
