@@ -1,9 +1,10 @@
-"""ONNX -> MNN's own format, on the machine that will run it, into the cache.
+"""ONNX -> MNN's own format, on the machine that will run it, into the cache, and a trial before this process runs it.
 
-A child process converts: the converter prints, ignores Ctrl-C, and a crash of native code must not take the
-application down. It loads one library, `_tools`, and never the Python package `MNN.tools` around it, which installs a
-logging package by pip and sends usage with the machine's id to MNN's maker. Then it opens the result and, where every
-size but the batch is known, runs it once, so that what MNN cannot run is known before this process opens it.
+A child process does both (`_mnn_child`): the converter prints, ignores Ctrl-C, and MNN's native code has crashed on
+unusual graphs, at batches from 3 up, while it laid out memory, and when it was closed. So the child runs the graph as
+this process would, with as many threads, at several batches in changing order, and closes it. Its memory is watched by
+the C library where that is glibc, since MNN may write beyond its arrays and live (MALLOC_CHECK_, mallopt(3)). Only what
+the child survived is opened here; what it did not is remembered in the cache as a sentence, and not tried again.
 """
 
 from __future__ import annotations
@@ -13,55 +14,51 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from .. import cache
+from ..environment import processor
 from ..errors import BackendError, BackendUnavailable, legible
 from .base import Graph
 
-__all__ = ["Converted", "convert"]
+__all__ = ["Converted", "Library", "Trial", "attempt", "convert"]
 
-_VERSION = 1  # of what is done here
+_VERSION = 2  # of what is done here
 # GELU as ONNX defines it instead of an approximation; recurrent layers as layers instead of loops
 _OPTIONS = ("--bizCode", "ganrt", "--useGeluApproximation", "0", "--useOriginRNNImpl")
 _SECONDS = 900.0  # the largest known generators take a few
 _LEAST = 16  # bytes; no model is smaller
+_CHILD, _LANE = (Path(__file__).with_name(name) for name in ("_mnn_child.py", "_mnn_lane.py"))
+_DONE = "ganrt: done"
+_OUTSIDE = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGKILL", None)}  # not the graph's doing
 
-_CHILD = """
-import json, sys
-facts = json.load(sys.stdin)
-sys.path[:] = facts["path"]
-from importlib.util import module_from_spec, spec_from_file_location
-spec = spec_from_file_location("_tools", facts["tools"])
-tools = module_from_spec(spec)
-spec.loader.exec_module(tools)
-tools.mnnconvert(["mnnconvert", "-f", "ONNX", "--modelFile", facts["source"], "--MNNModel", facts["target"]]
-                 + facts["options"])
-import ctypes, math
-import MNN
-interpreter = MNN.Interpreter(facts["target"])
-session = interpreter.createSession({"numThread": 1})
-if facts["shapes"] is not None:
-    address = ctypes.pythonapi.PyCapsule_GetPointer
-    address.restype, address.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    inputs = interpreter.getSessionInputAll(session)
-    for name, tensor in inputs.items():
-        interpreter.resizeTensor(tensor, tuple(facts["shapes"][name]))
-    interpreter.resizeSession(session)
-    for tensor in inputs.values():
-        width = 1 if tensor.getDataType() is MNN.Halide_Type_Uint8 else 4
-        ctypes.memset(address(tensor.getHost(), None), 0, width * math.prod(tensor.getShape()))
-    if interpreter.runSession(session) != 0:
-        raise SystemExit(4)
-print("\\nganrt: opened", flush=True)
-"""
+
+class Library(NamedTuple):
+    """MNN as installed: the file of its native code, and its version."""
+
+    file: str
+    version: str
+
+
+class Trial(NamedTuple):
+    """How the child runs a graph. `shapes`: of its inputs, None for the batch; without shapes it is only opened.
+
+    `first`: a batch that the graph must be able to compute.
+    """
+
+    threads: int
+    shapes: Mapping[str, Sequence[int | None]] | None = None
+    first: int = 1
 
 
 class Converted(NamedTuple):
@@ -71,33 +68,108 @@ class Converted(NamedTuple):
     folder: tempfile.TemporaryDirectory[str] | None = None
 
 
-def convert(
-    graph: Graph, library: str, version: str, shapes: Mapping[str, tuple[int, ...]] | None, *, anew: bool = False
-) -> Converted:
-    """The graph in MNN's format: from the cache, or converted now; `anew` when what the cache had was damaged.
+class _Verdict(msgspec.Struct):
+    """What came of a trial: the sentence of a refusal and what was said with it, both empty where the graph serves."""
 
-    `library`: the file of MNN's native code. `shapes`: of the inputs for a trial run, or None for none.
+    fault: str = ""
+    said: str = ""
+
+
+def convert(graph: Graph, library: Library, trial: Trial, *, anew: bool = False) -> Converted:
+    """The graph in MNN's format, tried: from the cache, or made now; `anew` when what the cache had was damaged.
+
     Raises BackendError when MNN cannot convert or run the graph, or there is no room for the result, and
     BackendUnavailable when this MNN has no converter.
     """
-    name = f"mnn/{cache.key(graph=graph.digest, engine=version, options=_OPTIONS, version=_VERSION)}.mnn"
-    kept = cache.folder() / name
-    if not anew and _touch(kept):
+    model, verdict = _model(graph.digest, library), _verdict(graph.digest, library, trial)
+    kept = cache.folder() / model
+    if not anew and _serves(verdict) and _touch(kept):
         return Converted(kept)
-    with cache.lock(name):
-        if not anew and _touch(kept):  # another process made it meanwhile
+    with cache.lock(model):
+        if not anew and _serves(verdict) and _touch(kept):  # another process made it meanwhile
             return Converted(kept)
         try:
-            data = _run(graph, library, shapes)
-            if cache.write(name, data):
-                cache.prune()
-                return Converted(kept)
-            return _aside(data)
+            return _made(graph, library, trial, model, verdict, anew=anew)
         except OSError as problem:
             raise BackendError(
                 f"MNN needs room for the graph in its own format, and there is none in {_temporary()} "
                 f"({problem.strerror or problem})."
             ) from problem
+
+
+def attempt(digest: str, library: Library, model: Path, trial: Trial) -> bool:
+    """Tries a converted graph once more, where its sizes became known with the first call; from the cache, or now.
+
+    False when MNN says that it cannot compute with these sizes, which is then to be learnt from itself.
+    Raises BackendError when the child did not survive.
+    """
+    verdict = _verdict(digest, library, trial)
+    if _serves(verdict):
+        return True
+    with cache.lock(verdict):
+        if _serves(verdict):
+            return True
+        done = _child(library, None, model, trial)
+        if done.returncode < 0:
+            raise _remembered(verdict, done, converted=True)
+        if done.returncode == 0:
+            cache.write(verdict, msgspec.json.encode(_Verdict()))
+        return done.returncode == 0
+
+
+def _model(digest: str, library: Library) -> str:
+    return f"mnn/{cache.key(graph=digest, engine=library.version, options=_OPTIONS, version=_VERSION)}.mnn"
+
+
+def _verdict(digest: str, library: Library, trial: Trial) -> str:
+    """A trial holds for the machine it was made on: MNN picks its kernels by the processor."""
+    here = processor()
+    key = cache.key(
+        graph=digest,
+        engine=library,
+        options=_OPTIONS,
+        version=_VERSION,
+        processor=(here.name, here.cores, here.features),
+        threads=trial.threads,
+        shapes=None if trial.shapes is None else dict(trial.shapes),
+    )
+    return f"mnn/{key}.json"
+
+
+def _serves(verdict: str) -> bool:
+    """Did a trial go well? False when there was none. Raises BackendError with the sentence of one that did not."""
+    data = cache.read(verdict)
+    try:
+        found = None if data is None else msgspec.json.decode(data, type=_Verdict)
+    except msgspec.DecodeError:
+        return False  # damaged: tried anew
+    if found is not None and found.fault:
+        raise BackendError(found.fault) from RuntimeError(found.said)
+    return found is not None
+
+
+def _made(graph: Graph, library: Library, trial: Trial, model: str, verdict: str, *, anew: bool) -> Converted:
+    """Converts where the cache has nothing, tries, and keeps the model and what came of it."""
+    kept = cache.folder() / model
+    with tempfile.TemporaryDirectory(prefix="ganrt-mnn-", ignore_cleanup_errors=True) as folder:
+        source, target = Path(folder) / "model.onnx", kept
+        if anew or not _touch(kept):
+            target = Path(folder) / "model.mnn"
+            source.write_bytes(graph.data)
+        done = _child(library, source if target != kept else None, target, trial)
+        if done.returncode != 0 or _DONE not in done.stdout:
+            if target.exists() and not shutil.disk_usage(folder).free:  # the converter does not notice
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise _remembered(verdict, done, converted=target.exists())
+        data = None if target == kept else target.read_bytes()
+    made = Converted(kept)
+    if data is not None:
+        if cache.write(model, data):
+            cache.prune()
+        else:
+            made = _aside(data)
+    cache.write(verdict, msgspec.json.encode(_Verdict()))
+    return made
 
 
 def _aside(data: bytes) -> Converted:
@@ -131,59 +203,68 @@ def _touch(path: Path) -> bool:
     return True
 
 
-def _run(graph: Graph, library: str, shapes: Mapping[str, tuple[int, ...]] | None) -> bytes:
-    tools = PathFinder.find_spec("_tools", [str(Path(library).parent)])
+def _child(library: Library, source: Path | None, model: Path, trial: Trial) -> subprocess.CompletedProcess[str]:
+    """Converts `source` to `model`, where there is one to convert, and tries it."""
+    tools = PathFinder.find_spec("_tools", [str(Path(library.file).parent)])
     if tools is None or tools.origin is None:
         raise BackendUnavailable("This MNN has no converter. Install it anew: pip install --force-reinstall MNN")
     if not sys.executable:
         raise BackendUnavailable("MNN's converter needs a Python of its own, and this program is not run by one.")
-    with tempfile.TemporaryDirectory(prefix="ganrt-mnn-", ignore_cleanup_errors=True) as folder:
-        source, target = Path(folder) / "model.onnx", Path(folder) / "model.mnn"
-        source.write_bytes(graph.data)
-        facts = {
-            "path": sys.path,
-            "tools": tools.origin,
-            "source": str(source),
-            "target": str(target),
-            "options": _OPTIONS,
-            "shapes": shapes,
-        }
-        try:
-            done = subprocess.run(  # killed when anything, Ctrl-C included, interrupts the waiting
-                [sys.executable, "-I", "-S", "-c", _CHILD],
-                input=json.dumps(facts),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as problem:
-            raise BackendError(f"MNN did not convert this graph within {_SECONDS:g} seconds.") from problem
-        if done.returncode == 0 and "ganrt: opened" in done.stdout:
-            return target.read_bytes()
-        if target.exists() and not shutil.disk_usage(folder).free:  # the converter does not notice
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        raise _refusal(done.stdout, done.returncode, converted=target.exists()) from RuntimeError(
-            f"the converter ended with {done.returncode} and said: {legible(done.stdout, 4000)}"
+    facts = {
+        "path": sys.path,
+        "tools": tools.origin,
+        "lane": str(_LANE),
+        "source": None if source is None else str(source),
+        "model": str(model),
+        "options": _OPTIONS,
+        "done": _DONE,
+        **trial._asdict(),
+    }
+    try:
+        return subprocess.run(  # killed when anything, Ctrl-C included, interrupts the waiting
+            [sys.executable, "-I", "-S", str(_CHILD)],
+            input=json.dumps(facts),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+            env=os.environ | _watched() if sys.platform == "linux" else None,
         )
+    except subprocess.TimeoutExpired as problem:
+        raise BackendError(f"MNN did not convert and run this graph within {_SECONDS:g} seconds.") from problem
 
 
-def _refusal(said: str, code: int, *, converted: bool) -> BackendError:
-    """What the converter said, as one sentence."""
+def _watched() -> dict[str, str]:
+    """Has glibc end the child where something was written beyond an array, as far as it sees that."""
+    return {"MALLOC_CHECK_": "3", "LD_PRELOAD": "libc_malloc_debug.so.0"}
+
+
+def _remembered(verdict: str, done: subprocess.CompletedProcess[str], *, converted: bool) -> BackendError:
+    """The refusal, kept in the cache unless it came from outside; its cause is what was said."""
+    fault = _refusal(done.stdout, done.returncode, converted=converted)
+    said = f"the converter ended with {done.returncode} and said: {legible(done.stdout, 4000)}"
+    if -done.returncode not in _OUTSIDE and "MemoryError" not in done.stdout:
+        cache.write(verdict, msgspec.json.encode(_Verdict(fault, said)))
+    problem = BackendError(fault)
+    problem.__cause__ = RuntimeError(said)
+    return problem
+
+
+def _refusal(said: str, code: int, *, converted: bool) -> str:
+    """What the child said, as one sentence."""
     unknown = re.search(r"These Op Not Support: *(.+)", said)
     if unknown:
-        names = ", ".join(name.split("::")[-1] for name in unknown[1].split())
-        return BackendError(f"MNN cannot use this graph: it does not know the operation {legible(names)}.")
+        names = ", ".join(name.split("::")[-1] for name in unknown[1].split() if name != "|")
+        return f"MNN cannot use this graph: it does not know the operation {legible(names)}."
     if "has subgraphs" in said:
-        return BackendError(
-            "MNN cannot use this graph: it has branches or loops, which MNN runs only while all other threads wait."
-        )
+        return "MNN cannot use this graph: it has branches or loops, which MNN runs only while all other threads wait."
     if code < 0:
-        return BackendError(f"MNN cannot use this graph: its converter was ended by signal {-code}.")
+        what = "it converts it, and a process that then ran it" if converted else "its converter"
+        return f"MNN cannot use this graph: {what} was ended by signal {-code}."
     words = [re.sub(r"^\[[\d:]+\] :\d+: ", "", line).strip() for line in said.splitlines()]
     telling = [line for line in words if re.search(r"error|fail|invalid|not |don't support|can't", line, re.IGNORECASE)]
-    reason = next((line for line in telling if not line.startswith("Don't has")), "it gave no reason")
+    reason = next((line for line in telling if not line.startswith(("Don't has", "ERROR: ld.so"))), "it gave no reason")
     what = "it converts this graph and cannot run it" if converted else "its converter failed"
-    return BackendError(f"MNN cannot use this graph: {what} ({legible(reason)}).")
+    return f"MNN cannot use this graph: {what} ({legible(reason)})."

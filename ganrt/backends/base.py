@@ -12,13 +12,15 @@ version and this machine, and holds `ganrt.cache.lock` meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 from numpy.typing import DTypeLike, NDArray
 
 from ..bundle import Bundle
+from ..errors import BackendError
 from ..manifest import Precision
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Options",
     "Session",
     "SessionInfo",
+    "translated",
 ]
 
 
@@ -97,6 +100,21 @@ class SessionInfo(msgspec.Struct, frozen=True):
     precision: str
     threads: int
     fell_back: tuple[str, ...] = ()
+
+
+@contextmanager
+def translated(engine: str, what: str, *, line: int = 0) -> Iterator[None]:
+    """Around every call of an engine: its exceptions as BackendError("<engine> <what>: <its words>"), its own as cause.
+
+    `line`: the line of the engine's message that says what is wrong; blank ones do not count.
+    """
+    try:
+        yield
+    except BackendError:
+        raise
+    except Exception as problem:
+        lines = [said for said in str(problem).splitlines() if said.strip()]
+        raise BackendError(f"{engine} {what}: {lines[line] if lines else type(problem).__name__}") from problem
 
 
 class Session(Protocol):

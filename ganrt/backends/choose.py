@@ -17,7 +17,7 @@ from .. import cache
 from ..bundle import Bundle
 from ..environment import fingerprint, processor
 from ..errors import ArgumentError, BackendError, BackendUnavailable, FidelityError
-from . import NAMES, UNASKED, available, module_name, precisions
+from . import NAMES, available, module_name, precisions
 from .acceptance import Figures, References, hold
 from .base import GRAPH_OF, PLAIN, Session
 
@@ -28,6 +28,7 @@ _TRIAL = (1, 8)  # batches that a way must be good at, one of them, to be measur
 _FAR = 1.5  # times the best: not worth measuring further
 _CALL_S = 0.25  # a batch that takes longer is not worth measuring twice as large
 _LOWER = 0.95  # a lower precision must save 5 % somewhere to be worth its error
+_SHARES = 3  # ways that the time of a first load is for; more share it
 _SHORT_MS = 1.0  # a call so short may lose more by waking threads than it gains
 _VERSION = 2  # of the record
 _AUTO = ("fp32", "bf16")  # what a CPU gains by, and the default gate lets pass
@@ -86,7 +87,8 @@ class Choice(msgspec.Struct):
 
 
 class Effort(msgspec.Struct, frozen=True):
-    """How long a way is measured, in seconds; `thorough`: all of them, anew, at every number of threads."""
+    """How long a way is measured, in seconds, so long as there are few; `thorough`: all of them so long, anew, and at
+    every number of threads."""
 
     seconds: float = 0.35
     thorough: bool = False
@@ -181,7 +183,8 @@ def _measure(
     for way in _fewer_threads(choice, good, threads, effort):
         choice.ways[way.name], choice.accepted[way.name] = way, choice.accepted[choice.best()]
         live[way.name] = open_session(way)
-    deadline, sizes = time.perf_counter() + effort.seconds * len(live), list(SIZES)
+    shares = len(live) if effort.thorough else min(len(live), _SHARES)
+    deadline, sizes = time.perf_counter() + effort.seconds * shares, list(SIZES)
     for size in SIZES:
         _round(choice, live, references, size, tell)
         live = {name: session for name, session in live.items() if name in choice.costs}
@@ -220,7 +223,7 @@ def _round(
         tell(f"measuring {name} at batch {size}")
         try:
             hold(session, references, (size,))
-        except FidelityError as problem:
+        except (BackendError, FidelityError) as problem:
             if len(choice.accepted) == 1:
                 raise
             del choice.accepted[name]
@@ -240,19 +243,19 @@ def _worth(choice: Choice, name: str) -> bool:
 
 
 def _engines(wanted: str, computed: Iterable[str]) -> tuple[str, ...]:
-    """The engine asked for, or every one of this machine that is tried unasked and computes so."""
+    """The engine asked for, or every one of this machine that computes so."""
     if wanted != "auto":
         if not _available(wanted):
             found = available(wanted)
             raise BackendUnavailable(f"{found.reason}. Install it: {found.install}")
         return (wanted,)
-    usable = tuple(name for name in UNASKED if _available(name))
+    usable = tuple(name for name in NAMES if _available(name))
     if not usable:
         raise BackendUnavailable(f"No engine is installed. Install one: {available(NAMES[0]).install}")
     able = tuple(name for name in usable if set(computed) & set(precisions(name)))
     if not able:
         named = " or ".join(computed)
-        others = [name for name in UNASKED if name not in usable and set(computed) & set(precisions(name))]
+        others = [name for name in NAMES if name not in usable and set(computed) & set(precisions(name))]
         hint = f" Install one that does: {available(others[0]).install}" if others else ""
         raise BackendUnavailable(f"No engine here computes in {named}; tried: {', '.join(usable)}.{hint}")
     return able

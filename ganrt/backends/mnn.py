@@ -5,24 +5,23 @@ https://mnn-docs.readthedocs.io/en/latest/inference/session.html). A session the
 call at a time, and is freed only with its interpreter. Hence lanes: an interpreter with a few sessions, lent to one
 call at a time, and as many lanes as calls run at once, up to one for each group of `threads` cores.
 
-"normal" precision is FP32 on a CPU, bit for bit what "high" gives, which prints a line at every session. BF16 is not
-offered: on x86, MNN takes "low_bf16" and computes in FP32.
+No graph runs here that a child process did not run before, see `_mnn_convert`. BF16 is not offered: on x86, MNN takes
+"low_bf16" and computes in FP32.
 """
 
 from __future__ import annotations
 
 import ctypes
-import math
+import hashlib
 import os
-import struct
 import sys
 import tempfile
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
@@ -30,14 +29,14 @@ from ..environment import fingerprint, package, usable_cores
 from ..errors import BackendError, BackendUnavailable
 from ..onnx_header import read_onnx_header
 from ..spec import Port
-from ._mnn_convert import Converted, convert
-from .base import Availability, Graph, Options, SessionInfo
+from ._mnn_convert import Library, Trial, attempt, convert
+from ._mnn_lane import Lane
+from .base import Availability, Graph, Options, SessionInfo, translated
 
 __all__ = ["MODULE", "NAME", "available", "open_session", "precisions"]
 
 NAME, MODULE = "mnn", "MNN"
 _INSTALL = "pip install 'ganrt[mnn]'"
-_SHAPES = 3  # sessions a lane keeps: each holds the weights once more, transformed for its shape
 _COMPUTED = {
     "float32": np.float32,
     "float16": np.float32,
@@ -47,7 +46,6 @@ _COMPUTED = {
     "int16": np.int32,
     "bool": np.int32,
 }  # what MNN makes of the types of ONNX
-_RESIZE_STATUS, _THREADS = 3, 4  # Interpreter::SessionInfoCode
 _importing = threading.Lock()
 
 
@@ -73,8 +71,10 @@ class MnnSession:
     """One converted model; calls at the same time use lanes of their own as far as there are cores for them."""
 
     def __init__(self, graph: Graph, options: Options) -> None:
-        mnn, library = _import()
-        with _translated("cannot use this graph"):
+        mnn, file = _import()
+        if not graph.digest:  # what is kept of a graph is found by it
+            graph = msgspec.structs.replace(graph, digest=hashlib.sha256(graph.data).hexdigest())
+        with translated("MNN", "cannot use this graph"):
             header = read_onnx_header(graph.data, "it")
             self._inputs = {port.name: port for port in header.inputs}
             self._outputs = {port.name: port for port in header.outputs}
@@ -82,19 +82,23 @@ class MnnSession:
                 if port.dtype not in _COMPUTED:
                     have = ", ".join(_COMPUTED)
                     raise BackendError(f"MNN cannot use this graph: '{port.name}' is {port.dtype}; MNN has: {have}.")
-            version, trial = str(mnn.version()), _trial(header.inputs)
-            converted = convert(graph, library, version, trial)
+            library = Library(file, str(mnn.version()))
+            self._open_sizes = any(size is None for port in header.inputs for size in port.shape[1:])
+            trial = Trial(options.threads, None if self._open_sizes else {p.name: p.shape for p in header.inputs})
+            converted = convert(graph, library, trial)
             try:
-                lane = _Lane(mnn, converted, options.threads)
+                lane = Lane(mnn, str(converted.path), options.threads)
             except Exception:  # noqa: BLE001  MNN raises nothing else; the file is damaged
-                converted = convert(graph, library, version, trial, anew=True)
-                lane = _Lane(mnn, converted, options.threads)
+                converted = convert(graph, library, trial, anew=True)
+                lane = Lane(mnn, str(converted.path), options.threads)
             missing = self._outputs.keys() - lane.outputs()
             if missing:
                 raise BackendError(f"MNN cannot use this graph: it drops the output '{min(missing)}'.")
-            self._info = SessionInfo(NAME, f"MNN {version}", "CPU", "fp32", lane.threads())
-        self._mnn, self._model, self._threads = mnn, converted, options.threads
-        self._idle: list[_Lane] = [lane]
+            self._info = SessionInfo(NAME, f"MNN {library.version}", "CPU", "fp32", lane.threads())
+        self._mnn, self._library, self._digest = mnn, library, graph.digest
+        self._model, self._threads = converted, options.threads
+        self._trying = threading.Lock()
+        self._idle: list[Lane] = [lane]
         self._lanes, self._most = 1, max(1, usable_cores() // options.threads)
         self._changed = threading.Condition()
         self._closed = False
@@ -107,7 +111,7 @@ class MnnSession:
         return np.empty(shape, dtype)
 
     def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
-        with _translated("failed while running"), self._computed(inputs) as results:
+        with translated("MNN", "failed while running"), self._computed(inputs) as results:
             for name, array in outputs.items():
                 port, result = self._output(name, results)
                 if array.dtype != port.dtype or array.shape != result.shape:
@@ -119,7 +123,7 @@ class MnnSession:
 
     def evaluate(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         found: dict[str, NDArray[Any]] = {}
-        with _translated("failed while running"), self._computed(inputs) as results:
+        with translated("MNN", "failed while running"), self._computed(inputs) as results:
             for name in outputs:
                 port, result = self._output(name, results)
                 found[name] = np.empty(result.shape, port.dtype)
@@ -144,6 +148,8 @@ class MnnSession:
         """Results of one call, in MNN's own memory, where they stay until the block ends."""
         self._check(inputs)
         shapes = {name: array.shape for name, array in inputs.items()}
+        if self._open_sizes:
+            self._attempt(shapes)
         lane = self._borrow(tuple(shapes.items()))
         try:
             yield lane.run(inputs, shapes)
@@ -170,7 +176,20 @@ class MnnSession:
             if port.dtype == "int64" and array.size and not -(2**31) <= array.min() <= array.max() < 2**31:
                 raise ValueError(f"'{name}' holds numbers beyond 32 bits, which MNN does not compute with")
 
-    def _borrow(self, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> _Lane:
+    def _attempt(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """The child's trial of a graph whose sizes come with the first call; later calls may have others."""
+        with self._trying:
+            if not self._open_sizes:  # done meanwhile
+                return
+            first = next((shapes[name][0] for name, port in self._inputs.items() if port.shape[:1] == (None,)), 1)
+            tried = {
+                name: (None, *shape[1:]) if self._inputs[name].shape[:1] == (None,) and shape[0] == first else shape
+                for name, shape in shapes.items()
+            }
+            trial = Trial(self._threads, tried, first)
+            self._open_sizes = not attempt(self._digest, self._library, self._model.path, trial)
+
+    def _borrow(self, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> Lane:
         """An idle lane, best one laid out for these shapes; a new one while there are cores for it; or it waits."""
         with self._changed:
             while True:
@@ -184,7 +203,7 @@ class MnnSession:
                     break
                 self._changed.wait()
         try:
-            return _Lane(self._mnn, self._model, self._threads)
+            return Lane(self._mnn, str(self._model.path), self._threads)
         except Exception:  # noqa: BLE001  its file was cleared away meanwhile; the lanes there are will do
             with self._changed:
                 self._lanes -= 1
@@ -196,118 +215,12 @@ class MnnSession:
         return self._borrow(shapes)
 
 
-class _Layout(NamedTuple):
-    """A session of MNN for one set of shapes, and its inputs and outputs as arrays in its own memory."""
-
-    session: Any
-    inputs: dict[str, NDArray[Any]]
-    outputs: dict[str, NDArray[Any]]
-
-
-class _Lane:
-    """An interpreter with up to _SHAPES sessions, the least recently used first. One call at a time."""
-
-    def __init__(self, mnn: Any, model: Converted, threads: int) -> None:
-        self._mnn, self._options = mnn, {"backend": "CPU", "precision": "normal", "numThread": threads}
-        self._interpreter = mnn.Interpreter(str(model.path))
-        self._spare = [self._interpreter.createSession(self._options)]
-        self.layouts: OrderedDict[tuple[tuple[str, tuple[int, ...]], ...], _Layout] = OrderedDict()
-        self._sessions = 1
-
-    def threads(self) -> int:
-        """How many MNN really uses; it takes no more than there are cores."""
-        return self._told(self._spare[0], _THREADS)
-
-    def outputs(self) -> set[str]:
-        """Their names."""
-        return set(self._interpreter.getSessionOutputAll(self._spare[0]))
-
-    def run(self, inputs: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
-        """The outputs, valid until the next call."""
-        layout = self._layout(shapes)
-        for name, place in layout.inputs.items():
-            np.copyto(place, inputs[name], casting="unsafe")  # int64 that fits into 32 bits, or float16
-        code = self._interpreter.runSession(layout.session)
-        if code != 0:
-            raise RuntimeError(f"error code {code}")
-        return layout.outputs
-
-    def _layout(self, shapes: Mapping[str, tuple[int, ...]]) -> _Layout:
-        key = tuple(shapes.items())
-        if key in self.layouts:
-            self.layouts.move_to_end(key)
-            return self.layouts[key]
-        session = self._session()
-        try:
-            made = self._lay_out(session, shapes)
-        except BaseException:
-            self._spare.append(session)  # it can be laid out anew, and cannot be freed
-            raise
-        self.layouts[key] = made
-        return made
-
-    def _session(self) -> Any:
-        if self._spare:
-            return self._spare.pop()
-        if self._sessions < _SHAPES:
-            self._sessions += 1
-            return self._interpreter.createSession(self._options)
-        return self.layouts.popitem(last=False)[1].session
-
-    def _lay_out(self, session: Any, shapes: Mapping[str, tuple[int, ...]]) -> _Layout:
-        interpreter = self._interpreter
-        inputs = interpreter.getSessionInputAll(session)  # those that the outputs depend on
-        for name, tensor in inputs.items():
-            interpreter.resizeTensor(tensor, shapes[name])
-        interpreter.resizeSession(session)
-        if self._told(session, _RESIZE_STATUS) != 0:
-            raise RuntimeError(f"it cannot compute with inputs of the sizes {[list(size) for size in shapes.values()]}")
-        return _Layout(
-            session,
-            {name: self._array(tensor) for name, tensor in inputs.items()},
-            {name: self._array(tensor) for name, tensor in interpreter.getSessionOutputAll(session).items()},
-        )
-
-    def _told(self, session: Any, code: int) -> int:
-        """An integer of the session: MNN's Python hands its bits out as a float."""
-        told: int = struct.unpack("i", struct.pack("f", self._interpreter.getSessionInfo(session, code)))[0]
-        return told
-
-    def _array(self, tensor: Any) -> NDArray[Any]:
-        """A tensor's memory as an array; the interpreter owns it."""
-        kinds = {"Float": np.float32, "Int": np.int32, "Uint8": np.uint8}
-        kind = tensor.getDataType()
-        dtype = next((made for name, made in kinds.items() if kind is getattr(self._mnn, f"Halide_Type_{name}")), None)
-        if dtype is None or tensor.getDimensionType() == self._mnn.Tensor_DimensionType_Caffe_C4:
-            raise RuntimeError("a tensor lies in memory in an order of MNN's own")
-        shape = tuple(tensor.getShape())
-        count = math.prod(shape)
-        if not count:
-            return np.empty(shape, dtype)
-        memory = (ctypes.c_char * (count * np.dtype(dtype).itemsize)).from_address(_address(tensor.getHost()))
-        return np.frombuffer(memory, dtype).reshape(shape)
-
-
-def _address(capsule: Any) -> int:
-    pointer = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    address: int = pointer(capsule, None)
-    return address
-
-
 def _convert(result: NDArray[Any], array: NDArray[Any]) -> None:
     """MNN's numbers in the type that ONNX says; its booleans are integers, any but 0 true."""
     if array.dtype == np.bool_:
         np.not_equal(result, 0, out=array)
     else:
         np.copyto(array, result, casting="unsafe")
-
-
-def _trial(inputs: Sequence[Port]) -> dict[str, tuple[int, ...]] | None:
-    """Shapes for a batch of one; None where other sizes are open too."""
-    if any(size is None for port in inputs for size in port.shape[1:]):
-        return None
-    return {port.name: tuple(1 if size is None else size for size in port.shape) for port in inputs}
 
 
 def _import() -> tuple[Any, str]:
@@ -351,15 +264,3 @@ def _flush() -> None:
     """Empties C's buffer of stdout, which is not Python's."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None if os.name == "posix" else "ucrtbase").fflush(None)
-
-
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """The engine's exceptions as ganrt's, at the only place where the engine is called."""
-    try:
-        yield
-    except BackendError:
-        raise
-    except Exception as problem:
-        lines = [line for line in str(problem).splitlines() if line.strip()]
-        raise BackendError(f"MNN {what}: {lines[0] if lines else type(problem).__name__}") from problem

@@ -7,9 +7,12 @@ Documentation: https://onnxruntime.ai/docs/api/python/api_summary.html (I/O bind
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,15 +20,18 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..environment import fingerprint, package
 from ..errors import BackendError, BackendUnavailable
-from .base import Availability, Graph, Options, SessionInfo
+from ._onnxruntime_trace import read_trace
+from .base import Availability, Graph, Options, SessionInfo, translated
+from .profile import Trace
 
-__all__ = ["MODULE", "NAME", "available", "open_session", "precisions"]
+__all__ = ["MODULE", "NAME", "available", "open_session", "precisions", "profile"]
 
 NAME, MODULE = "onnxruntime", "onnxruntime"
 _SMALL = 1 << 15  # bytes; binding arrays takes longer than copying so few
 # threads look for the next call this long: a loop need not wake them, and what runs next in the process has its cores
 _SPIN_US = "200"
 _INSTALL = "pip install 'ganrt[cpu]'"
+_MOST_CALLS = 40  # under the profiler, whose file has about a kilobyte for each operation of each
 
 
 def available() -> Availability:
@@ -46,10 +52,31 @@ def open_session(graph: Graph, options: Options) -> OnnxRuntimeSession:
     return OnnxRuntimeSession(graph, options)
 
 
+def profile(
+    graph: Graph,
+    options: Options,
+    inputs: Mapping[str, NDArray[Any]],
+    outputs: Mapping[str, NDArray[Any]],
+    seconds: float,
+    *,
+    as_written: bool = False,
+) -> Trace:
+    """What the profiler of ONNX Runtime tells; `as_written`: of the graph's own operations, none fused or replaced."""
+    with tempfile.TemporaryDirectory(prefix="ganrt-profile-", ignore_cleanup_errors=True) as folder:
+        with closing(OnnxRuntimeSession(graph, options, profile=f"{folder}/trace", as_written=as_written)) as session:
+            started, calls = time.perf_counter(), 0
+            while calls < 3 or (calls < _MOST_CALLS and time.perf_counter() - started < seconds):
+                session.run(inputs, outputs)
+                calls += 1
+            written = session.end_profiling()
+        return read_trace(Path(written).read_bytes())
+
+
 class OnnxRuntimeSession:
     """One `InferenceSession`; every thread has an I/O binding of its own."""
 
-    def __init__(self, graph: Graph, options: Options) -> None:
+    def __init__(self, graph: Graph, options: Options, *, profile: str | None = None, as_written: bool = False) -> None:
+        """`profile`: where the profiler writes, the beginning of a file's name."""
         os.environ.setdefault(
             "ORT_DISABLE_TELEMETRY", "1"
         )  # from 1.29 it reports to its maker by default, on Linux too
@@ -62,7 +89,12 @@ class OnnxRuntimeSession:
         settings.inter_op_num_threads = 1
         settings.log_severity_level = 4  # its errors come as exceptions; it would print them too
         settings.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
-        with _translated("cannot use this graph"):
+        if profile is not None:
+            settings.enable_profiling, settings.profile_file_prefix = True, profile
+        if as_written:
+            settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+            settings.add_session_config_entry("session.disable_prepacking", "1")  # its weights would have no shape
+        with translated("ONNX Runtime", "cannot use this graph"):
             self._session = ort.InferenceSession(
                 graph.data, settings, providers=["CPUExecutionProvider"], enable_fallback=0
             )
@@ -78,13 +110,13 @@ class OnnxRuntimeSession:
 
     def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
         if sum(array.nbytes for array in outputs.values()) < _SMALL:
-            with _translated("failed while running"):
+            with translated("ONNX Runtime", "failed while running"):
                 results = self._open().run(list(outputs), dict(inputs))
             for array, result in zip(outputs.values(), results, strict=True):
                 np.copyto(array, result, casting="no")
             return
         binding = getattr(self._bindings, "binding", None)
-        with _translated("failed while running"):
+        with translated("ONNX Runtime", "failed while running"):
             if binding is None:
                 binding = self._bindings.binding = self._open().io_binding()
             for name, array in inputs.items():
@@ -97,8 +129,12 @@ class OnnxRuntimeSession:
                 binding.clear_binding_outputs()  # the arrays are the caller's and may be gone by the next call
 
     def evaluate(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-        with _translated("failed while running"):
+        with translated("ONNX Runtime", "failed while running"):
             return dict(zip(outputs, self._open().run(list(outputs), dict(inputs)), strict=True))
+
+    def end_profiling(self) -> str:
+        """The file that the profiler has written."""
+        return str(self._open().end_profiling())
 
     def _open(self) -> Any:
         session = self.__dict__.get("_session")
@@ -109,18 +145,3 @@ class OnnxRuntimeSession:
     def close(self) -> None:
         self.__dict__.pop("_session", None)
         self._bindings = threading.local()
-
-
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """The engine's exceptions as ganrt's, at the only place where the engine is called."""
-    try:
-        yield
-    except BackendError:
-        raise
-    except Exception as problem:
-        raise BackendError(f"ONNX Runtime {what}: {_first_line(problem)}") from problem
-
-
-def _first_line(problem: Exception) -> str:
-    return next((line for line in str(problem).splitlines() if line.strip()), type(problem).__name__)

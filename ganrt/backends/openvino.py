@@ -7,9 +7,10 @@ always set (https://docs.openvino.ai/2025/openvino-workflow/running-inference/op
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,16 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..environment import fingerprint, package, processor
 from ..errors import BackendError, BackendUnavailable
-from .base import Availability, Graph, Options, SessionInfo
+from .base import Availability, Graph, Options, SessionInfo, translated
+from .profile import NodeTime, Trace
 
-__all__ = ["MODULE", "NAME", "available", "open_session", "precisions"]
+__all__ = ["MODULE", "NAME", "available", "open_session", "precisions", "profile"]
 
 NAME, MODULE = "openvino", "openvino"
 _INSTALL = "pip install 'ganrt[openvino]'"
 _MULTIPLYING = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "GroupConvolution"}
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
+_FIRST_CALLS, _MOST_CALLS = 2, 200  # under the profiler
 _HINTS = {"fp32": "f32", "fp16": "f16", "int8": "f32", "bf16": "bf16"}
 
 
@@ -47,10 +50,36 @@ def open_session(graph: Graph, options: Options) -> OpenVinoSession:
     return OpenVinoSession(graph, options)
 
 
+def profile(
+    graph: Graph,
+    options: Options,
+    inputs: Mapping[str, NDArray[Any]],
+    outputs: Mapping[str, NDArray[Any]],
+    seconds: float,
+) -> Trace:
+    """What OpenVINO counts under PERF_COUNT: of every operation the mean since the model was compiled, so that of the
+    first calls, which are of another kind, is taken out. What it has fused into another one takes no time of its own.
+    """
+    with closing(OpenVinoSession(graph, options, count=True)) as session:
+        for _ in range(_FIRST_CALLS):
+            session.run(inputs, outputs)
+        first, took = {node.name: node.ms for node in session.counted(tuple(outputs))[0]}, list[float]()
+        started = time.perf_counter()
+        while len(took) < 3 or (len(took) < _MOST_CALLS and time.perf_counter() - started < seconds):
+            session.run(inputs, outputs)
+            nodes, call_ms = session.counted(tuple(outputs))
+            took.append(call_ms)
+    calls = len(took)
+    later = {node.name: (node.ms * (_FIRST_CALLS + calls) - first.get(node.name, 0.0) * _FIRST_CALLS) for node in nodes}
+    means = [node._replace(ms=max(0.0, later[node.name] / calls)) for node in nodes]
+    return Trace([means], [sum(took) / calls], calls)
+
+
 class OpenVinoSession:
     """One compiled model; every thread has an infer request of its own."""
 
-    def __init__(self, graph: Graph, options: Options) -> None:
+    def __init__(self, graph: Graph, options: Options, *, count: bool = False) -> None:
+        """`count`: the time of every operation, for `counted`."""
         try:
             import openvino
         except ImportError as problem:
@@ -58,7 +87,7 @@ class OpenVinoSession:
         if options.precision == "bf16" and "bf16" not in precisions():
             raise BackendUnavailable("OpenVINO computes in BF16 only on a processor that has it; this one does not.")
         self._tensor = openvino.Tensor
-        with _translated("cannot use this graph"):
+        with translated("OpenVINO", "cannot use this graph", line=-1):
             self._model = openvino.Core().compile_model(
                 openvino.Core().read_model(graph.data),
                 "CPU",
@@ -67,6 +96,7 @@ class OpenVinoSession:
                     "PERFORMANCE_HINT": "LATENCY",
                     "NUM_STREAMS": "1",
                     "INFERENCE_NUM_THREADS": str(options.threads),
+                    "PERF_COUNT": count,
                 },
             )
         self._requests = threading.local()
@@ -82,19 +112,30 @@ class OpenVinoSession:
         return np.empty(shape, dtype)
 
     def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
-        with _translated("failed while running"):
+        with translated("OpenVINO", "failed while running", line=-1):
             request = self._request(tuple(outputs))
             for name, array in (*inputs.items(), *outputs.items()):
                 request.set_tensor(name, self._tensor(array, shared_memory=True))
             request.infer()
 
     def evaluate(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-        with _translated("failed while running"):
+        with translated("OpenVINO", "failed while running", line=-1):
             request = self._request(())
             for name, array in inputs.items():
                 request.set_tensor(name, self._tensor(array, shared_memory=True))
             request.infer()
             return {name: np.array(request.get_tensor(name).data) for name in outputs}
+
+    def counted(self, outputs: tuple[str, ...]) -> tuple[list[NodeTime], float]:
+        """Each operation's mean over all calls so far, and the milliseconds of this thread's last for these outputs."""
+        with translated("OpenVINO", "does not tell its times", line=-1):
+            request = self._request(outputs)
+            nodes = [
+                NodeTime(one.node_name, one.node_type, one.exec_type, one.real_time.total_seconds() * 1000)
+                for one in request.get_profiling_info()
+                if one.status.name == "EXECUTED"
+            ]
+            return nodes, float(request.latency)
 
     def close(self) -> None:
         self.__dict__.pop("_model", None)
@@ -120,15 +161,3 @@ class OpenVinoSession:
         if options.precision == "fp32" and set(computed) - {"f32"}:
             raise BackendError(f"OpenVINO was asked for FP32 and computes in {told}; use another backend.")
         return _PRECISIONS.get(told, told)
-
-
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """The engine's exceptions as ganrt's, at the only place where the engine is called."""
-    try:
-        yield
-    except BackendError:
-        raise
-    except Exception as problem:
-        lines = [line for line in str(problem).splitlines() if line.strip()]
-        raise BackendError(f"OpenVINO {what}: {lines[-1] if lines else type(problem).__name__}") from problem

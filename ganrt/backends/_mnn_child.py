@@ -1,0 +1,78 @@
+"""Run as a script, in the child process of `_mnn_convert`: ONNX -> MNN's format, then a trial of what came of it.
+
+It loads the converter's native library `_tools` alone, never the Python package `MNN.tools` around it, which installs a
+logging package by pip and sends usage with the machine's id to MNN's maker. Nothing of ganrt is imported but the file
+that holds MNN's sessions, so that the start takes a quarter of a second.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.util import module_from_spec, spec_from_file_location
+from typing import Any
+
+_BATCHES = (1, 2, 3, 8, 64, 1)  # odd, even, as large as ganrt's own calls get, more than a lane keeps, one again
+_ALWAYS = 3  # batches up to this one are tried however long they take
+_LONG_S = 0.25  # ganrt gives no larger batch to what takes longer
+
+
+def main() -> None:
+    """Reads a JSON object from stdin, as `_mnn_convert` writes it; its `done` is the last line of stdout on success."""
+    facts = json.load(sys.stdin)
+    sys.path[:] = facts["path"]
+    with suppress(ImportError, ValueError, OSError):  # a crash here is an answer, and leaves no file
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if facts["source"] is not None:
+        command = ["mnnconvert", "-f", "ONNX", "--modelFile", facts["source"], "--MNNModel", facts["model"]]
+        _module("_tools", facts["tools"]).mnnconvert([*command, *facts["options"]])
+    import MNN
+
+    lane = _module("_mnn_lane", facts["lane"]).Lane(MNN, facts["model"], facts["threads"])
+    if facts["shapes"] is not None:
+        _try(lane, facts["shapes"], facts["first"])
+    del lane  # closing it is part of the trial
+    print(f"\n{facts['done']}", flush=True)
+
+
+def _try(lane: Any, shapes: Mapping[str, Sequence[int | None]], first: int) -> None:
+    """Batch `first` must run. The others may be refused: the trial is whether the process lives through them."""
+    each = _seconds(lane, shapes, first) / max(1, first)
+    for batch in _BATCHES:
+        if batch <= _ALWAYS or each * batch <= _LONG_S:
+            with suppress(RuntimeError):
+                each = _seconds(lane, shapes, batch) / batch
+
+
+def _seconds(lane: Any, shapes: Mapping[str, Sequence[int | None]], batch: int) -> float:
+    """One call with inputs from 0 to 1, which are 0 where whole numbers are taken, an index that every table has."""
+    import numpy as np
+
+    sizes = {name: tuple(batch if size is None else size for size in shape) for name, shape in shapes.items()}
+    inputs = {
+        name: np.modf(np.arange(math.prod(shape)) * 0.618)[0].reshape(shape).astype(np.float32)
+        for name, shape in sizes.items()
+    }
+    started = time.perf_counter()
+    lane.run(inputs, sizes)
+    return time.perf_counter() - started
+
+
+def _module(name: str, file: str) -> Any:
+    """The module in that file, without the package around it."""
+    spec = spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} cannot be loaded")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    main()
