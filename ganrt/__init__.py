@@ -18,7 +18,9 @@ if TYPE_CHECKING:
         BackendUnavailable,
         BundleError,
         BundleNotFound,
+        BusyError,
         CheckpointError,
+        ClosedError,
         DataError,
         ExportError,
         FidelityError,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
         UnsafeMember,
     )
     from .generator import Generator
+    from .serving import BatchServer
     from .spec import Audio, Code, Image, Label, Latent, Signal, Spec, Table, Tensor, Truncation
 
 __version__ = "0.1.0"
@@ -41,11 +44,13 @@ __version__ = "0.1.0"
 _HOME = {
     "bundle": ("Bundle", "bundled_names"),
     "errors": (
-        "ArgumentError", "BackendError", "BackendUnavailable", "BundleError", "BundleNotFound", "CheckpointError",
-        "DataError", "ExportError", "FidelityError", "FormatTooNew", "GanrtError", "IntegrityError", "ManifestError",
-        "MissingExtra", "NotABundle", "OutputError", "SpecError", "TrainingError", "UnsafeMember",
+        "ArgumentError", "BackendError", "BackendUnavailable", "BundleError", "BundleNotFound", "BusyError",
+        "CheckpointError", "ClosedError", "DataError", "ExportError", "FidelityError", "FormatTooNew", "GanrtError",
+        "IntegrityError", "ManifestError", "MissingExtra", "NotABundle", "OutputError", "SpecError", "TrainingError",
+        "UnsafeMember",
     ),
     "generator": ("Generator",),
+    "serving": ("BatchServer",),
     "spec": ("Audio", "Code", "Image", "Label", "Latent", "Signal", "Spec", "Table", "Tensor", "Truncation"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -55,10 +60,13 @@ __all__ = [
     "Audio",
     "BackendError",
     "BackendUnavailable",
+    "BatchServer",
     "Bundle",
     "BundleError",
     "BundleNotFound",
+    "BusyError",
     "CheckpointError",
+    "ClosedError",
     "Code",
     "DataError",
     "ExportError",

@@ -6,14 +6,16 @@ batches that stay in the processor's cache, tiny ones in large batches; a plan i
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["LARGEST", "Piece", "plan"]
+__all__ = ["LARGEST", "Piece", "plan", "sized_to_serve"]
 
 LARGEST = 64  # samples a call where nothing was measured
 _WORTH = 0.98  # more calls, or another way, must save 2 % to be worth it
+_SERVED_MS = 5.0  # of computing: a batch so long hardly feels what it costs to gather one and to hand it out
 
 
 class Piece(NamedTuple):
@@ -36,6 +38,20 @@ def plan(n: int, costs: Mapping[str, Mapping[int, float]], preferred: str) -> tu
             if ms < best_ms * _WORTH:
                 best, best_ms = _pieces(way, n, size), ms
     return best
+
+
+def sized_to_serve(costs: Mapping[str, Mapping[int, float]], preferred: str) -> int:
+    """Samples of a batch that many requests share: as many calls of the fastest size as take 5 ms, at most 64 samples.
+
+    A larger batch would gain nothing, and its first requests would wait for its last.
+
+    >>> sized_to_serve({"a": {1: 2.0, 2: 2.1}}, "a"), sized_to_serve({"a": {1: 30.0}}, "a"), sized_to_serve({}, "a")
+    (6, 1, 64)
+    """
+    way, size = plan(LARGEST, costs, preferred)[0]
+    if way not in costs:
+        return LARGEST
+    return min(LARGEST, size * math.ceil(_SERVED_MS / _cost(costs[way], size)))
 
 
 def _pieces(way: str, n: int, size: int) -> tuple[Piece, ...]:

@@ -12,6 +12,8 @@
         IntegrityError       a member is missing, unlisted, of another size, or fails its digest
       BackendError           an engine that cannot be had, or that failed
         BackendUnavailable   not installed or not usable on this machine
+      BusyError              a server has more waiting than it may; ask again later
+      ClosedError            a server was closed before it came to a request
       FidelityError          an engine whose output is not the reference output
       OutputError            a result could not be written
       MissingExtra           an optional package is not installed
@@ -29,7 +31,9 @@ __all__ = [
     "BackendUnavailable",
     "BundleError",
     "BundleNotFound",
+    "BusyError",
     "CheckpointError",
+    "ClosedError",
     "DataError",
     "ExportError",
     "FidelityError",
@@ -103,6 +107,14 @@ class BackendError(GanrtError):
 
 class BackendUnavailable(BackendError):
     """An engine cannot be had on this machine."""
+
+
+class BusyError(GanrtError):
+    """A server has more waiting than it may; ask again later."""
+
+
+class ClosedError(GanrtError):
+    """A server was closed before it came to a request."""
 
 
 class FidelityError(GanrtError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
@@ -16,16 +17,22 @@ from .backends.acceptance import References
 from .backends.base import GRAPH_OF, Graph, Options, Session, SessionInfo
 from .backends.chain import Chain, W
 from .backends.choose import SIZES, Choice, Effort, Way, choose, ways
-from .batching import Piece, plan
+from .batching import LARGEST, Piece, plan, sized_to_serve
 from .bundle import Bundle
 from .environment import usable_cores
 from .errors import ArgumentError, BackendError
 from .latents import Choice as LabelChoice
-from .latents import Draws, walk
+from .latents import Draws, together, walk
 from .spec import Image, Port, Spec
 
 if TYPE_CHECKING:
+    from .latency.bench import Course
+    from .latency.profile import Profile
     from .latency.results import Asked, Timing
+    from .latency.scenarios import Outcome
+    from .latency.subject import Subject
+    from .latency.systems import Record
+    from .serving import BatchServer
 
 __all__ = ["Generator"]
 
@@ -268,11 +275,37 @@ class Generator:
         `sample` does. A label that is not given is the first seed's.
         """
         feeds = walk(self._spec, seeds, frames, label=label, code=code, truncation=truncation)
+        return self._compute(_rows(feeds), 0, frames, self._port(output))
 
-        def part(offset: int, count: int) -> dict[str, NDArray[Any]]:
-            return {name: array[offset : offset + count] for name, array in feeds.items()}
+    def serve_batches(
+        self,
+        *,
+        max_batch: int | None = None,
+        max_delay: float = 0.0,
+        max_queue: int | None = None,
+        output: Kind | None = None,
+    ) -> BatchServer:
+        """A server that joins requests of many threads into common engine calls: `with g.serve_batches() as server:`.
 
-        return self._compute(part, 0, frames, self._port(output))
+        `server.submit(seed=7)` gives a future, `server.sample(seed=7)` waits; the arguments and the result are those of
+        `sample`, whatever else is in the batch. `max_batch`: samples of a batch at most, by default as few as run
+        fastest here. `max_delay`: seconds that a request may wait for company while the engine has nothing to do;
+        batches form anyway while it is busy, so that this pays only where large batches are much cheaper.
+        `max_queue`: samples that may wait, by default those of 128 batches; what comes then is refused with BusyError.
+        `output`: as for `sample`.
+        Raises ArgumentError for what cannot be, and when the generator takes a signal.
+        """
+        from .serving import BatchServer
+
+        port = self._port(output)
+        size = sized_to_serve(self._choice.costs, self._preferred) if max_batch is None else max_batch
+        return BatchServer(
+            self._spec,
+            lambda feeds, n: self._compute(_rows(feeds), 0, n, port),
+            max_batch=size,
+            max_delay=max_delay,
+            max_queue=128 * size if max_queue is None else max_queue,
+        )
 
     def styles(
         self,
@@ -346,22 +379,93 @@ class Generator:
         percentile: float = 99.0,
         seed: int = 0,
         asked: Asked | None = None,
+        course: Course | None = None,
     ) -> Timing:
         """Times `sample(batch)`, latents drawn anew each call, until `percentile` is known within 2 % or time is up.
 
         `seconds` bounds the timed part; the warm-up, until calls are steady, may take as long again. `asked`: how the
-        row is named in a report. A generator that takes a signal is timed by `run` on its reference inputs, each time a
-        little changed. Outputs must be new in every call, and the engine within the bundle's bound afterwards.
+        row is named in a report; `course`: how it is timed, instead of `seconds` and `percentile`. One process is one
+        sample: `ganrt bench` takes several, and can tell whether something changed. A generator that takes a signal is
+        timed by `run` on its reference inputs, each time a little changed. Outputs must be new in every call, and the
+        engine within the bundle's bound afterwards.
         Returns the figures and every sample; its `str` is "p50 0.61 ms, p90 0.63 ms, ...", or "FAILED: ..." with the
         reason. Ctrl-C ends it, and what was measured until then comes back as "interrupted". Raises ArgumentError.
         """
-        from .latency.bench import check_settings
-        from .latency.subject import Subject, benchmark
+        from .latency.bench import Course, check_settings
+        from .latency.subject import benchmark
 
-        check_settings(batch, seconds, percentile)
+        course = course or Course(seconds, percentile)
+        check_settings(batch, course.seconds, course.percentile)
+        return benchmark(self._subject(batch), batch, course=course, seed=seed, asked=asked)
+
+    def profile(self, batch: int = 1, *, seconds: float = 2.0, seed: int = 0) -> Profile:
+        """Where the time of `sample(batch)` goes: its stages, the engine's operations, what it computes and moves.
+
+        The engine's own profiler tells of its operations; an engine that has none leaves them out, and `note` says so.
+        Energy is told where the platform counts it. Raises ArgumentError.
+        """
+        from .latency.bench import check_settings
+        from .latency.profiling import profile
+
+        check_settings(batch, seconds, 50.0)
+        return profile(self._subject(batch), batch, seconds=seconds, seed=seed)
+
+    def _subject(self, batch: int) -> Subject:
+        from .latency.subject import Subject
+
         pieces = [(self._choice.ways[way].form, size, self._session(way)) for way, size in self._plan(batch)]
-        subject = Subject(self._bundle, self.sample, self.run, pieces)
-        return benchmark(subject, batch, seconds=seconds, percentile=percentile, seed=seed, asked=asked)
+        return Subject(self._bundle, self.sample, self.run, pieces)
+
+    def load_test(
+        self,
+        scenario: str,
+        *,
+        seconds: float = 10.0,
+        target_qps: float | None = None,
+        budget: float = 0.1,
+        percentile: float = 99.0,
+        compliant: bool = False,
+        seed: int = 0,
+        max_batch: int | None = None,
+        max_delay: float = 0.0,
+        logs: str | os.PathLike[str] | None = None,
+        record: Record | None = None,
+    ) -> Outcome:
+        """One of MLPerf's scenarios, run by its LoadGen: "single-stream", "multi-stream", "server" or "offline".
+
+        For "server", `target_qps` requests a second arrive at random, `serve_batches(max_batch=, max_delay=)` answers
+        them, and the run is valid when `percentile` of the latencies is within `budget` seconds. `compliant`: by the
+        rules, and so 600 `seconds`. `logs`: a folder in which LoadGen's files are kept. `record`: filled as it goes.
+        A few outputs are compared with what `sample` gives, and the run fails when they are others.
+
+        LoadGen cannot be stopped: until the run is over, Ctrl-C waits, and the process must not end. `ganrt bench
+        --scenario` runs it in a process of its own. Raises ArgumentError, and MissingExtra without LoadGen.
+        """
+        from .latency.scenarios import COMPLIANT_S, Scenario
+        from .latency.systems import Tested, run
+
+        asked = Scenario(
+            scenario,
+            max(seconds, COMPLIANT_S) if compliant else seconds,
+            target_qps,
+            budget * 1000,
+            percentile,
+            compliant,
+            seed,
+            max_batch,
+            max_delay,
+        )
+        port = self._port(None)
+        tested = Tested(
+            self._spec,
+            self.sample,
+            lambda calls: self._compute(_rows(together(calls)), 0, sum(call.count for call in calls), port),
+            self.serve_batches,
+            LARGEST,
+            References(self._bundle).bound(self.precision),
+            self.precision == "fp32",
+        )
+        return run(tested, asked, Path(logs) if logs is not None else None, record)
 
     def close(self) -> None:
         """Gives the engine's memory back; the generator cannot be used afterwards. Closing twice is fine."""
@@ -423,6 +527,11 @@ class Generator:
             known = '"uint8" or "float"' if isinstance(self._spec.output, Image) else '"float"'
             raise ArgumentError(f"output is {output!r}; this generator gives {known}.")
         return port
+
+
+def _rows(feeds: Mapping[str, NDArray[Any]]) -> Feeds:
+    """Inputs that were drawn at once, piece by piece."""
+    return lambda offset, count: {name: array[offset : offset + count] for name, array in feeds.items()}
 
 
 def _given(spec: Spec, inputs: Mapping[str, ArrayLike] | Sequence[ArrayLike]) -> dict[str, NDArray[Any]]:

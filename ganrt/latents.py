@@ -13,8 +13,9 @@ import math
 import reprlib
 import threading
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from .errors import ArgumentError
 from .spec import Code, Label, Latent, Signal, Spec
 
-__all__ = ["MAX_SEED", "Choice", "Draws", "draw", "draw_code", "draw_label", "slerp", "walk"]
+__all__ = ["MAX_SEED", "Choice", "Draws", "draw", "draw_code", "draw_label", "slerp", "together", "walk"]
 
 MAX_SEED = 2**64 - 1
 _MAX_INDEX = 2**53  # keeps every counter, and n itself, exact in a float as well
@@ -30,6 +31,8 @@ _MAX_FRAMES = 1_000_000  # of a walk, which is drawn at once
 _WORDS = 4  # 64-bit words a Philox counter step gives
 
 Choice: TypeAlias = int | str | Sequence[int | str]
+_Range: TypeAlias = tuple[int, int, int]  # seed, start, count
+K = TypeVar("K", bound=Hashable)
 
 
 def draw(latent: Latent, seed: int, start: int, count: int, truncation: float | None = None) -> NDArray[np.float32]:
@@ -44,31 +47,21 @@ def draw(latent: Latent, seed: int, start: int, count: int, truncation: float | 
     True
     """
     check_range(seed, start, count)
-    threshold = latent.threshold if latent.distribution == "truncated_normal" else math.inf
-    if truncation is not None:
-        if not truncation > 0:
-            raise ArgumentError(f"truncation is {_shown(truncation)}; it must be above 0.")
-        threshold = min(threshold, truncation)
-    if latent.distribution == "uniform":
-        return _uniform(_bits(latent.name, seed, start, count, latent.size), latent.size, -1.0, 1.0)
-    if math.isfinite(threshold):
-        bits = _bits(latent.name, seed, start, count, 2 * latent.size)[:, : latent.size]
-        return _truncated_normal(bits, threshold)
-    return np.ascontiguousarray(_normal(_bits(latent.name, seed, start, count, latent.size))[:, : latent.size])
+    if truncation is not None and not truncation > 0:
+        raise ArgumentError(f"truncation is {_shown(truncation)}; it must be above 0.")
+    return _latents(latent, [(seed, start, count)], truncation)
 
 
 def draw_label(label: Label, seed: int, start: int, count: int) -> NDArray[np.int64]:
     """Class indices, int64 [count], every class as likely as the other."""
     check_range(seed, start, count)
-    return _below(_bits(label.name, seed, start, count, 2)[:, 0], label.classes)
+    return _labels_drawn(label, [(seed, start, count)])
 
 
 def draw_code(code: Code, seed: int, start: int, count: int) -> NDArray[np.float32]:
     """Codes, float32 [count, code.size]: one-hot rows, or uniform over code.low .. code.high."""
     check_range(seed, start, count)
-    if code.kind == "categorical":
-        return _one_hot(_below(_bits(code.name, seed, start, count, 2)[:, 0], code.size), code.size)
-    return _uniform(_bits(code.name, seed, start, count, code.size), code.size, code.low, code.high)
+    return _codes_drawn(code, [(seed, start, count)])
 
 
 def slerp(first: NDArray[np.float32], last: NDArray[np.float32], fractions: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -98,6 +91,8 @@ class Draws:
     Raises ArgumentError for anything that the spec does not allow, before any sample is made.
     """
 
+    __slots__ = ("codes", "count", "labels", "seed", "spec", "start", "threshold", "truncation")
+
     def __init__(
         self,
         spec: Spec,
@@ -120,32 +115,23 @@ class Draws:
         self.labels = _labels(spec.label, label, self.count)
         self.codes = _codes(spec, code, self.count)
         how = spec.truncation.how if spec.truncation else None
-        self._threshold = self.truncation if how == "threshold" else None
+        self.threshold = self.truncation if how == "threshold" else None
 
     def feeds(self, offset: int, count: int) -> dict[str, NDArray[Any]]:
         """The graph's inputs for samples `offset` .. `offset + count - 1` of this call, by name."""
-        at, arrays = self.start + offset, {}
-        for part in self.spec.inputs:
-            match part:
-                case Latent():
-                    arrays[part.name] = draw(part, self.seed, at, count, self._threshold)
-                case Label():
-                    arrays[part.name] = _encode(part, self._labels_of(part, offset, count))
-                case Code():
-                    fixed = self.codes.get(part.name)
-                    arrays[part.name] = (
-                        draw_code(part, self.seed, at, count) if fixed is None else _rows(fixed, offset, count)
-                    )
-                case Signal():
-                    pass  # refused above
-                case _ if part.how == "graph":
-                    arrays[part.name] = np.full((count, 1), self.truncation, np.float32)
-        return arrays
+        return _feeds([(self, offset, count)])
 
-    def _labels_of(self, part: Label, offset: int, count: int) -> NDArray[np.int64]:
-        if self.labels is None:
-            return draw_label(part, self.seed, self.start + offset, count)
-        return _rows(self.labels, offset, count)
+
+def together(calls: Sequence[Draws]) -> dict[str, NDArray[Any]]:
+    """The graph's inputs for every sample of several calls of one spec, call after call: what `feeds` gives, as one.
+
+    >>> from ganrt.spec import Image, Latent, Spec
+    >>> spec = Spec(inputs=(Latent(size=8),), output=Image(height=1, width=1, channels=1))
+    >>> mixed = together([Draws(spec, 7, 0, 2), Draws(spec, 3, 5, 1)])["z"]
+    >>> bool((mixed[2:] == draw(Latent(size=8), 3, 5, 1)).all())
+    True
+    """
+    return _feeds([(call, 0, call.count) for call in calls])
 
 
 def walk(
@@ -213,24 +199,123 @@ def _shown(value: object) -> str:
     return reprlib.repr(value)
 
 
+_Part: TypeAlias = tuple[Draws, int, int]  # samples of one call: offset and count
+
+
+def _feeds(parts: Sequence[_Part]) -> dict[str, NDArray[Any]]:
+    """The graph's inputs for all parts, one after the other, by name."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for one in parts[0][0].spec.inputs:
+        match one:
+            case Latent():
+                arrays[one.name] = _in_order(parts, _threshold, partial(_latent_rows, one))
+            case Label():
+                arrays[one.name] = _encode(one, _given_or_drawn(parts, _labels_given, partial(_labels_drawn, one)))
+            case Code():
+                arrays[one.name] = _given_or_drawn(parts, partial(_code_given, one.name), partial(_codes_drawn, one))
+            case Signal():
+                pass  # refused by Draws
+            case _ if one.how == "graph":
+                values = [np.full((count, 1), call.truncation, np.float32) for call, _, count in parts]
+                arrays[one.name] = values[0] if len(values) == 1 else np.concatenate(values)
+    return arrays
+
+
+def _threshold(call: Draws) -> float | None:
+    return call.threshold
+
+
+def _labels_given(call: Draws) -> NDArray[np.int64] | None:
+    return call.labels
+
+
+def _code_given(name: str, call: Draws) -> NDArray[np.float32] | None:
+    return call.codes.get(name)
+
+
+def _latent_rows(latent: Latent, threshold: float | None, parts: Sequence[_Part]) -> NDArray[np.float32]:
+    return _latents(latent, _ranges(parts), threshold)
+
+
+def _in_order(
+    parts: Sequence[_Part], key: Callable[[Draws], K], make: Callable[[K, Sequence[_Part]], NDArray[Any]]
+) -> NDArray[Any]:
+    """Rows of all parts in their order, where `make` gives those of all parts of one key at once."""
+    groups: dict[K, list[int]] = {}
+    for index, (call, _, _) in enumerate(parts):
+        groups.setdefault(key(call), []).append(index)
+    if len(groups) == 1:
+        return make(next(iter(groups)), parts)
+    counts = np.array([count for _, _, count in parts])
+    starts = np.cumsum(counts) - counts
+    made = np.concatenate([make(which, [parts[index] for index in group]) for which, group in groups.items()])
+    rows = [np.arange(starts[index], starts[index] + counts[index]) for group in groups.values() for index in group]
+    ordered = np.empty_like(made)
+    ordered[np.concatenate(rows)] = made
+    return ordered
+
+
+def _given_or_drawn(
+    parts: Sequence[_Part],
+    given: Callable[[Draws], NDArray[Any] | None],
+    drawn: Callable[[Sequence[_Range]], NDArray[Any]],
+) -> NDArray[Any]:
+    """Rows that the call fixes, or else drawn ones."""
+
+    def make(fixed: bool, some: Sequence[_Part]) -> NDArray[Any]:
+        if not fixed:
+            return drawn(_ranges(some))
+        rows = [_rows(values, offset, count) for call, offset, count in some if (values := given(call)) is not None]
+        return rows[0] if len(rows) == 1 else np.concatenate(rows)
+
+    return _in_order(parts, lambda call: given(call) is not None, make)
+
+
+def _ranges(parts: Sequence[_Part]) -> list[_Range]:
+    return [(call.seed, call.start + offset, count) for call, offset, count in parts]
+
+
+def _latents(latent: Latent, ranges: Sequence[_Range], truncation: float | None) -> NDArray[np.float32]:
+    threshold = latent.threshold if latent.distribution == "truncated_normal" else math.inf
+    if truncation is not None:
+        threshold = min(threshold, truncation)
+    if latent.distribution == "uniform":
+        return _uniform(_bits(latent.name, ranges, latent.size), latent.size, -1.0, 1.0)
+    if math.isfinite(threshold):
+        return _truncated_normal(_bits(latent.name, ranges, 2 * latent.size)[:, : latent.size], threshold)
+    return np.ascontiguousarray(_normal(_bits(latent.name, ranges, latent.size))[:, : latent.size])
+
+
+def _labels_drawn(label: Label, ranges: Sequence[_Range]) -> NDArray[np.int64]:
+    return _below(_bits(label.name, ranges, 2)[:, 0], label.classes)
+
+
+def _codes_drawn(code: Code, ranges: Sequence[_Range]) -> NDArray[np.float32]:
+    if code.kind == "categorical":
+        return _one_hot(_below(_bits(code.name, ranges, 2)[:, 0], code.size), code.size)
+    return _uniform(_bits(code.name, ranges, code.size), code.size, code.low, code.high)
+
+
 _philox = threading.local()
+_FRESH = {"bit_generator": "Philox", "buffer": (0,) * _WORDS, "buffer_pos": _WORDS, "has_uint32": 0, "uinteger": 0}
 
 
-def _bits(name: str, seed: int, start: int, count: int, halves: int) -> NDArray[np.uint64]:
-    """Random words, uint64 [count, steps * 4]: enough for `halves` 32-bit numbers a sample."""
+def _bits(name: str, ranges: Sequence[_Range], halves: int) -> NDArray[np.uint64]:
+    """Random words, uint64 [samples, steps * 4]: enough for `halves` 32-bit numbers a sample."""
     steps = -(-halves // (2 * _WORDS))
     try:
-        generator, state = _philox.generator, _philox.state
+        generator = _philox.generator
     except AttributeError:  # the first draw of this thread
         generator = _philox.generator = np.random.Philox(key=0)
-        state = _philox.state = generator.state
-    first = int(start) * steps
-    key, counter = state["state"]["key"], state["state"]["counter"]
-    key[0], key[1] = seed, zlib.crc32(name.encode())
-    counter[0], counter[1] = first & MAX_SEED, first >> 64
-    generator.state = state  # a tenth of the cost of a new Philox
-    words: NDArray[np.uint64] = generator.random_raw(count * steps * _WORDS)
-    return words.reshape(count, steps * _WORDS)
+    key, counter = [0, zlib.crc32(name.encode())], [0, 0, 0, 0]
+    state = {**_FRESH, "state": {"key": key, "counter": counter}}  # read faster from lists than from arrays
+    words: list[NDArray[np.uint64]] = []
+    for seed, start, count in ranges:
+        first = int(start) * steps
+        key[0], counter[0], counter[1] = int(seed), first & MAX_SEED, first >> 64
+        generator.state = state  # a twentieth of the cost of a new Philox
+        words.append(generator.random_raw(count * steps * _WORDS))
+    return (words[0] if len(words) == 1 else np.concatenate(words)).reshape(-1, steps * _WORDS)
 
 
 def _normal(bits: NDArray[np.uint64]) -> NDArray[np.float32]:
@@ -315,7 +400,7 @@ def _encode(label: Label, indices: NDArray[np.int64]) -> NDArray[Any]:
 def _rows(values: NDArray[Any], offset: int, count: int) -> NDArray[Any]:
     """One row for all samples, or a row each."""
     if len(values) == 1:
-        return np.repeat(values, count, axis=0)
+        return values if count == 1 else np.repeat(values, count, axis=0)
     return np.ascontiguousarray(values[offset : offset + count])
 
 

@@ -9,12 +9,13 @@ engine cannot see another model than the one checked here.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import NamedTuple, TypeAlias
 
 from .errors import NotABundle
 from .spec import Port
 
-__all__ = ["OnnxHeader", "read_onnx_header"]
+__all__ = ["OnnxHeader", "count_weights", "read_onnx_header"]
 
 # TensorProto.DataType
 _DTYPES = {1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
@@ -38,8 +39,35 @@ def read_onnx_header(data: bytes, source: str) -> OnnxHeader:
     try:
         return _model(memoryview(data))
     except (ValueError, IndexError) as problem:
-        reason = "it ends in the middle of a number" if isinstance(problem, IndexError) else problem
-        raise NotABundle(f"{source} is not an ONNX model, or is damaged: {reason}.") from problem
+        raise _refusal(source, problem) from problem
+
+
+def count_weights(data: bytes, source: str) -> int:
+    """How many numbers the initializers of the main graph hold. Raises NotABundle when `data` is not an ONNX model."""
+    try:
+        graphs = [_message(value) for number, value in _fields(memoryview(data)) if number == 7]
+        return sum(_size(_message(value)) for graph in graphs for number, value in _fields(graph) if number == 5)
+    except (ValueError, IndexError) as problem:
+        raise _refusal(source, problem) from problem
+
+
+def _size(tensor: memoryview) -> int:
+    """Numbers in a tensor: the product of its extents, each a field of its own or all packed into one."""
+    extents = list[int]()
+    for number, value in _fields(tensor):
+        if number == 1 and isinstance(value, int):
+            extents.append(value)
+        elif number == 1:
+            position, packed = 0, _message(value)
+            while position < len(packed):
+                extent, position = _varint(packed, position)
+                extents.append(extent)
+    return prod(extents)
+
+
+def _refusal(source: str, problem: ValueError | IndexError) -> NotABundle:
+    reason = "it ends in the middle of a number" if isinstance(problem, IndexError) else problem
+    return NotABundle(f"{source} is not an ONNX model, or is damaged: {reason}.")
 
 
 def _model(data: memoryview) -> OnnxHeader:

@@ -7,6 +7,7 @@ Annotations are evaluated here, not kept as text: msgspec would look the text up
 from, and the package's face renames that to `ganrt`.
 """
 
+from functools import cached_property
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -195,7 +196,7 @@ Input: TypeAlias = Latent | Label | Code | Truncation | Signal
 Output: TypeAlias = Image | Audio | Table | Tensor
 
 
-class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """Inputs in the order of the graph, the output, and what else the graph gives beside it (`also`)."""
 
     inputs: tuple[Input, ...]
@@ -218,23 +219,23 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.truncation is not None and self.truncation.how == "threshold" and not normal:
             raise SpecError("a truncation threshold needs a latent with a normal distribution")
 
-    @property
+    @cached_property
     def latents(self) -> tuple[Latent, ...]:
         return tuple(part for part in self.inputs if isinstance(part, Latent))
 
-    @property
+    @cached_property
     def codes(self) -> tuple[Code, ...]:
         return tuple(part for part in self.inputs if isinstance(part, Code))
 
-    @property
+    @cached_property
     def signals(self) -> tuple[Signal, ...]:
         return tuple(part for part in self.inputs if isinstance(part, Signal))
 
-    @property
+    @cached_property
     def label(self) -> Label | None:
         return next((part for part in self.inputs if isinstance(part, Label)), None)
 
-    @property
+    @cached_property
     def truncation(self) -> Truncation | None:
         return next((part for part in self.inputs if isinstance(part, Truncation)), None)
 

@@ -25,6 +25,7 @@ _BUILD_SIDE = "Build (needs ganrt\\[export])"
 _DESCRIPTIONS = {
     "train": "Train a generator and write it as a bundle.",
     "export": "Turn a trained PyTorch generator into a bundle.",
+    "augment": "Fill up a labelled folder of pictures with generated ones.",
     "build": "Build engines into a bundle, ahead of time.",
     "evaluate": "Judge a generator against real data.",
 }

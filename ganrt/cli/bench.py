@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,15 +14,29 @@ import typer
 
 from ..errors import ArgumentError
 from .options import HOW, Form, Json
+from .scenario_options import (
+    Compliant,
+    Duration,
+    Engine,
+    Logs,
+    MaxBatch,
+    MaxDelay,
+    Named,
+    Slo,
+    TargetQps,
+    Wanted,
+    typed,
+)
 from .terminal import plain, print_json, say, show, waiting
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
     from ..latency.results import Report
 
-__all__ = ["command"]
+__all__ = ["command", "new_report"]
 
-_WHAT, _COMPARE = "What is timed", "Comparing"
+_QUICK_S = 0.5
+_WHAT, _SHOWN, _COMPARE = "What is timed", "How it is shown", "Comparing"
 
 _Source = Annotated[
     str | None,
@@ -35,6 +49,7 @@ _Source = Annotated[
 
 
 def command(
+    context: typer.Context,
     source: _Source = None,
     batch: Annotated[
         str, typer.Option(metavar="N,N,...", help="Samples a call, each timed.", rich_help_panel=_WHAT)
@@ -51,12 +66,33 @@ def command(
     ] = None,
     form: Form = "auto",
     seconds: Annotated[
-        float, typer.Option(metavar="S", help="Of timed calls a row, at most.", rich_help_panel=_WHAT)
+        float, typer.Option(metavar="S", help="Of timed calls a row, in all processes.", rich_help_panel=_WHAT)
     ] = 5.0,
+    processes: Annotated[
+        int, typer.Option(metavar="N", help="Among which each row is shared out, in turns.", rich_help_panel=_WHAT)
+    ] = 10,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A second, one process, a line; no comparing.", rich_help_panel=_WHAT)
+    ] = False,
     percentile: Annotated[
-        float, typer.Option(metavar="P", help="To be known within 2 % before it ends.", rich_help_panel=_WHAT)
+        float, typer.Option(metavar="P", help="To be told with the interval it lies in.", rich_help_panel=_WHAT)
     ] = 99.0,
     seed: Annotated[int, typer.Option(metavar="S", help="Of the latents.", rich_help_panel=_WHAT)] = 0,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also where the time goes: stages, operations.", rich_help_panel=_WHAT)
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A page of it all, with the machine's roofline.", rich_help_panel=_SHOWN),
+    ] = None,
+    scenario: Named = None,
+    target_qps: TargetQps = None,
+    slo: Slo = None,
+    duration: Duration = None,
+    compliant: Compliant = False,
+    max_batch: MaxBatch = None,
+    max_delay: MaxDelay = "0ms",
+    logs: Logs = None,
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option(metavar="OLD.json NEW.json", help="Faster, slower, or within noise.", rich_help_panel=_COMPARE),
@@ -72,11 +108,20 @@ def command(
     are MLPerf's early-stopping estimates, and need 64 calls for p90, 662 for p99, 6,636 for p99.9. Exits with 1 when a
     row failed, or a comparison found a regression.
 
+    With --scenario, MLPerf's load generator sends the requests, and a server that joins them into batches answers those
+    that arrive at random; with --slo, the highest rate is found that keeps the latency. Exits with 1 unless the run is
+    valid.
+
     \b
     Examples:
       ganrt bench digits
       ganrt bench faces.ganrt --batch 1,8,64 --backend all --precision all
+      ganrt bench faces.ganrt --batch 1,4,16,64 --html report.html
       ganrt bench faces.ganrt --json > new.json
+      ganrt bench faces.ganrt --scenario single-stream --duration 30s
+      ganrt bench faces.ganrt --scenario server --target-qps 200 --slo 50ms
+      ganrt bench faces.ganrt --slo 20ms --percentile 99
+      ganrt bench faces.ganrt --scenario offline --compliant --logs loadgen/
       ganrt bench --compare old.json new.json --limit 5%
     """
     if compare is not None:
@@ -86,20 +131,38 @@ def command(
         return
     if source is None:
         raise ArgumentError("Name what to time, as in: ganrt bench digits; or compare: --compare old.json new.json")
+    wanted = Wanted(scenario, target_qps, slo, duration, compliant, max_batch, max_delay, logs, percentile, seed)
+    if wanted.given:
+        from .bench_scenario import bench_scenario
+
+        bench_scenario(source, wanted, Engine(backend, precision, form, threads), typed(context), json)
+        return
     from ..bundle import Bundle
     from ..latency.bench import check_settings
-    from .bench_rows import asked_for, fill
+    from ..latency.html import Details, page
+    from ..media.atomic import Replacement
+    from .bench_page import commands, explain
+    from .bench_rows import Row, asked_for, fill
 
     sizes = _numbers("batch", batch)
     cores: list[int | None] = [None] if threads is None else [*_numbers("threads", threads)]
+    if quick:
+        processes, seconds = 1, min(seconds, _QUICK_S)
     for size in sizes:
-        check_settings(size, seconds, percentile)
+        check_settings(size, seconds, percentile, processes)
     bundle = Bundle.open(source)
     asked, skipped = asked_for(bundle, _words(backend), _words(precision), form, cores)
-    report = _report(bundle, seconds, percentile, seed)
+    report = new_report(bundle, seconds, percentile, seed, processes)
     report.skipped.update(skipped)
-    with waiting(f"timing {source}") as bar:
-        fill(report, source, asked, sizes, bar.describe)
+    rows = [(Row(report, source, one, size),) for one in asked for size in sizes]
+    total = processes * len(rows)
+    with waiting(f"timing {source}", total) as bar, nullcontext() if html is None else Replacement(html) as file:
+        fill(rows, bar.describe, bar)
+        exhibits = explain(report, source, bar.describe, roofs=html is not None) if profile or html else []
+        if file is not None:
+            file.write(page(report, Details(exhibits, commands(report, _typed(context)))).encode())
+    if html is not None:
+        say(f"{plain(html)}: all of it as a page")
     if report.interrupted:
         _no_more_interruptions()
     if json:
@@ -114,23 +177,38 @@ def command(
         raise typer.Exit(1)
 
 
-def _report(bundle: Bundle, seconds: float, percentile: float, seed: int) -> Report:
+def new_report(bundle: Bundle, seconds: float, percentile: float, seed: int, processes: int) -> Report:
     from .. import __version__
     from ..environment import describe
     from ..latency.bench import WITHIN
     from ..latency.percentiles import CONFIDENCE
     from ..latency.results import Report, Settings
 
-    settings = Settings(bundle.manifest.name, bundle.digest, seconds, percentile, seed, WITHIN, CONFIDENCE)
+    settings = Settings(bundle.manifest.name, bundle.digest, seconds, percentile, seed, WITHIN, CONFIDENCE, processes)
     return Report(__version__, datetime.now(UTC).isoformat(timespec="seconds"), describe(), settings, [])
 
 
 def _print(report: Report) -> None:
     from ..latency.report import lines, table
+    from .bench_page import profile_lines
 
     if report.rows:
         show(table(report), "")
-    show(*map(plain, lines(report)))
+    show(*map(plain, profile_lines(report)), *map(plain, lines(report)))
+
+
+def _typed(context: typer.Context) -> list[str]:
+    """The command line again, without what is a default anyway."""
+    words = ["bench"]
+    for one in context.command.params:
+        value = context.params.get(one.name or "")
+        if value is None or value == one.default:
+            continue
+        if one.param_type_name == "argument":
+            words.append(str(value))
+        else:
+            words += [one.opts[0]] if value is True else [one.opts[0], str(value)]
+    return words
 
 
 def _compare(old: Path, new: Path, limit: float, json: bool) -> None:

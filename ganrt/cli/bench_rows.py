@@ -1,22 +1,68 @@
-"""The rows of a benchmark: every engine, precision and number of threads that was asked for, at every batch size."""
+"""The rows of a benchmark: every engine, precision and number of threads that was asked for, at every batch size.
+
+Each row is timed in several processes, and the rows take turns: first process of each, second process of each, ... So
+what drifts during the benchmark hits all rows alike.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-
-import msgspec
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 from ..backends import NAMES, available, precisions
 from ..backends.base import GRAPH_OF
 from ..backends.choose import ways
 from ..bundle import Bundle
 from ..errors import BackendError, BackendUnavailable, FidelityError
-from ..generator import Generator
-from ..latency.memory import resident
+from ..latency.child import Child, alternate
+from ..latency.processes import join
 from ..latency.results import Asked, Report, Timing
+from .bench_child import Request
 
-__all__ = ["asked_for", "fill"]
+__all__ = ["COMMAND", "Row", "asked_for", "fill"]
+
+COMMAND = (sys.executable, "-P", "-m", "ganrt.cli.bench_child")
+
+
+class Row:
+    """One row of a report while it is timed: what its processes have found so far."""
+
+    def __init__(self, report: Report, source: str, asked: Asked, batch: int, command: Sequence[str] = COMMAND) -> None:
+        """`command`: starts a process that does what `bench_child` does."""
+        self.report, self.source, self.asked, self.batch, self.command = report, source, asked, batch, command
+        self.found: list[Timing] = []
+        self.over = ""  # why no further process is started
+
+    def request(self, number: int, *, first: bool) -> Request:
+        """For process `number`; `first`: the first of all that load it in this way."""
+        settings = self.report.settings
+        return Request(
+            self.source,
+            self.asked,
+            self.batch,
+            settings.seconds / settings.processes,
+            settings.percentile,
+            settings.seed,
+            first=first,
+            judged=number == settings.processes - 1,
+        )
+
+    def take(self, child: Child) -> None:
+        """Keeps what the child found. What makes the engine useless ends the row."""
+        try:
+            self.found.append(child.result(Timing))
+            self.over = self.found[-1].fault
+        except BackendUnavailable as problem:
+            self.over = str(problem)
+            self.report.skipped[f"{self.asked.backend} {self.asked.precision}"] = self.over
+        except (BackendError, FidelityError) as problem:
+            self.over = str(problem)
+            self.found.append(Timing(self.batch, self.asked, "failed", fault=self.over))
+
+    def __str__(self) -> str:
+        threads = f"{self.asked.threads} threads" if self.asked.threads else ""
+        return " ".join(filter(None, [self.asked.backend, self.asked.precision, threads, f"batch {self.batch}"]))
 
 
 def asked_for(
@@ -53,65 +99,58 @@ def asked_for(
 
 
 def fill(
-    report: Report, source: str, asked: Sequence[Asked], sizes: Sequence[int], tell: Callable[[str], None]
+    rows: Sequence[tuple[Row, ...]],
+    tell: Callable[[str], None] = lambda _: None,
+    done: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Times all of it into `report.rows`. Ctrl-C ends it, and `report.interrupted` says so.
+    """Times rows into their reports, a process after the other; `done` counts them.
 
-    Raises BackendUnavailable when nothing could be timed.
+    Rows that stand together in a tuple are timed side by side: their processes are alive at once and take turns, a few
+    calls each. Ctrl-C ends it, and the reports say `interrupted`. Raises BackendUnavailable when a report stays empty.
     """
-    unavailable: BackendUnavailable | None = None
+    everyone = [row for group in rows for row in group]
+    loaded = set[tuple[str, Asked]]()
     try:
-        for one in asked:
-            try:
-                for row in _rows(report, source, one, sizes, tell):
-                    report.rows.append(row)
-                    if row.state == "interrupted":
-                        report.interrupted = True
-                        return
-            except BackendUnavailable as problem:
-                unavailable = problem
-                report.skipped[f"{one.backend} {one.precision}"] = str(problem)
-            except (BackendError, FidelityError) as problem:
-                report.rows += [Timing(size, one, "failed", fault=str(problem)) for size in sizes]
-    except KeyboardInterrupt:  # between two rows, or while loading
-        report.interrupted = True
-    if unavailable is not None and not report.rows:
-        raise unavailable
+        for number in range(max(row.report.settings.processes for row in everyone)):
+            for group in rows:
+                if not any(row.over for row in group):
+                    _time(group, number, loaded, tell)
+                done(len(group))
+    except KeyboardInterrupt:
+        for row in everyone:
+            row.report.interrupted = True
+    for row in everyone:
+        if row.found:
+            row.report.rows.append(join(row.found, row.report.settings.processes))
+    for row in everyone:
+        if not row.report.rows and not row.report.interrupted:
+            raise BackendUnavailable(row.over)
 
 
-def _rows(
-    report: Report, source: str, asked: Asked, sizes: Sequence[int], tell: Callable[[str], None]
-) -> Iterator[Timing]:
-    """One engine's rows. It is loaded twice: what the first load finds out, the second one only remembers."""
-    name = " ".join(filter(None, [asked.backend, asked.precision, f"{asked.threads} threads" if asked.threads else ""]))
-    before, took = resident(), list[float]()
+def _time(group: Sequence[Row], number: int, loaded: set[tuple[str, Asked]], tell: Callable[[str], None]) -> None:
+    """One process of each row; each has loaded and warmed up before the next is started."""
+    children = list[Child]()
+    with ExitStack() as started:
+        try:
+            for row in group:
+                way = (row.source, row.asked)
+                tell(str(row))
+                child = Child(row.command, row.request(number, first=way not in loaded), _named(tell, row))
+                children.append(started.enter_context(child))
+                loaded.add(way)
+                child.asks()
+            alternate(children)
+        except KeyboardInterrupt:
+            for row, child in zip(group, children, strict=False):
+                if child.stop():
+                    row.take(child)
+            raise
+        for row, child in zip(group, children, strict=True):
+            row.take(child)
 
-    def load() -> Generator:
-        started = time.perf_counter()
-        generator = Generator.load(
-            source,
-            backend=asked.backend,
-            precision=asked.precision,
-            form=asked.form,
-            threads=asked.threads,
-            progress=lambda doing: tell(f"{name}: {doing}"),
-        )
-        took.append(round((time.perf_counter() - started) * 1000, 3))
-        return generator
 
-    tell(f"{name}: loading")
-    load().close()
-    with load() as generator:
-        for size in sizes:
-            tell(f"{name}: timing batch {size}")
-            settings = report.settings
-            row = generator.benchmark(
-                size, seconds=settings.seconds, percentile=settings.percentile, seed=settings.seed, asked=asked
-            )
-            row.first_load_ms, row.load_ms = took
-            if row.memory is not None:
-                row.memory = msgspec.structs.replace(row.memory, before_load=before)
-            yield row
+def _named(tell: Callable[[str], None], row: Row) -> Callable[[str], None]:
+    return lambda doing: tell(f"{row}: {doing}")
 
 
 def _kinds(bundle: Bundle, engine: str) -> tuple[str, ...]:

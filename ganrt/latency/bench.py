@@ -1,9 +1,9 @@
-"""One row of a benchmark: a call is timed, its outputs are judged, the machine is watched meanwhile."""
+"""A row of a benchmark in one process: a call is timed, its outputs are judged, the machine is watched meanwhile."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,9 @@ from .memory import Peak, resident
 from .noise import Watch
 from .outputs import Distinct
 from .percentiles import PERCENTILES, Percentile, bound, interval, needed
-from .results import Asked, Checks, EngineCall, Memory, Outliers, Timing, WarmUp
+from .results import Asked, Checks, EngineCall, Memory, Outliers, Process, Timing, WarmUp
 
-__all__ = ["WITHIN", "check_settings", "fresh_signals", "time_row"]
+__all__ = ["WITHIN", "Course", "check_settings", "fresh_signals", "summarize", "time_row"]
 
 G = TypeVar("G")
 
@@ -26,7 +26,24 @@ _FAR = 3.0  # middle halves above the third quartile: an outlier (Tukey 1977, "f
 _SHOWN = 10
 
 
-def check_settings(batch: int, seconds: float, percentile: float) -> None:
+class Course(NamedTuple):
+    """How one process times a row.
+
+    `seconds`: of calls at most; `until_known`: fewer, once `percentile` is known within 2 %. `warm_up`, `block`: as
+    `Plan` has them. `judged`: the engine is held to the bundle's references afterwards. `turn`: is called before each
+    block, and may wait.
+    """
+
+    seconds: float = 5.0
+    percentile: float = 99.0
+    until_known: bool = True
+    warm_up: float | None = None
+    block: float | None = None
+    judged: bool = True
+    turn: Callable[[], None] = lambda: None
+
+
+def check_settings(batch: int, seconds: float, percentile: float, processes: int = 1) -> None:
     """Raises ArgumentError for what cannot be measured."""
     whole = isinstance(batch, (int, np.integer)) and not isinstance(batch, bool)
     if not whole or not 1 <= batch <= 1 << 20:
@@ -35,6 +52,8 @@ def check_settings(batch: int, seconds: float, percentile: float) -> None:
         raise ArgumentError(f"seconds is {seconds!r}; give a number above 0, at most 86,400.")
     if not 1 <= percentile <= 99.99:
         raise ArgumentError(f"percentile is {percentile!r}; give a number from 1 to 99.99.")
+    if not 1 <= processes <= 100:
+        raise ArgumentError(f"processes is {processes!r}; give a whole number from 1 to 100.")
 
 
 def time_row(
@@ -45,32 +64,34 @@ def time_row(
     asked: Asked,
     ran: list[EngineCall],
     judge: Callable[[], Figures | None],
-    seconds: float,
-    percentile: float = 99.0,
+    course: Course,
     distinct: bool = True,
 ) -> Timing:
-    """Times `call(prepare(i))` for i = 0, 1, ...; only the call counts.
+    """Times `call(prepare(i))` for i = 0, 1, ... in this process; only the call counts.
 
     `judge` holds the engine to the bundle's references after the timing, and raises FidelityError when it fails. A
     failure is a row of the state "failed", without figures; so is an engine that breaks down.
     """
-    watch, peak, seen = Watch(), Peak(), Distinct()
-    row = Timing(batch, asked, "ok", ran, asked_percentile=percentile)
+    watch, peak, seen = Watch(max((one.threads for one in ran), default=1)), Peak(), Distinct()
+    row = Timing(batch, asked, "ok", ran, asked_percentile=course.percentile)
 
     def enough(samples: Sequence[float]) -> bool:
-        return _settled(interval(samples, percentile)) and len(samples) >= needed(percentile)
+        known = course.until_known and len(samples) >= needed(course.percentile)
+        return known and _settled(interval(samples, course.percentile))
 
     def between() -> None:
+        course.turn()
         watch.look()
         peak.look()
 
     figures, fault = None, ""
     found = Measured()
     try:
+        plan = Plan(course.seconds, enough, course.warm_up, course.block)
         check = seen.look if distinct else _ignore
-        found = measure(call, Plan(seconds, enough), prepare=prepare, check=check, between=between)
+        found = measure(call, plan, prepare=prepare, check=check, between=between)
         seen.demand()
-        if found.stopped != "interrupted":
+        if found.stopped != "interrupted" and course.judged:
             figures = judge()
     except (BackendError, FidelityError) as problem:
         fault = str(problem)
@@ -78,18 +99,37 @@ def time_row(
         found.stopped = "interrupted"
     row.stopped = found.stopped
     row.memory = Memory(None, resident(), peak.end())
-    note = "" if figures or fault else "not held to references: the bundle has none"
+    note = "" if figures or fault or not course.judged else "not held to references: the bundle has none"
     note = "interrupted before the references were tried" if found.stopped == "interrupted" else note
     row.checks = Checks(seen.rows, seen.repeated, figures.psnr_db if figures else None, note)
     if not watch.looked:
-        between()
+        watch.look()
     row.noise = watch.end()
     if fault or not found.samples:
         row.state, row.fault = ("failed", fault) if fault else ("interrupted", "")
         return row
     row.state = "interrupted" if found.stopped == "interrupted" else "ok"
-    _fill(row, found)
+    row.first_call_ms = None if found.first_call is None else _rounded(found.first_call * 1000)
+    warm_up = [round(value * 1000, 6) for value in found.warm_up]
+    row.warm_up = WarmUp(len(warm_up), sum(found.warm_up), found.steady, warm_up)
+    row.samples_ms, row.blocks = [round(value * 1000, 6) for value in found.samples], found.blocks
+    looks = len(row.noise.reference_ms)
+    row.processes = [Process(len(row.samples_ms), len(row.blocks), looks, first_call_ms=row.first_call_ms)]
+    summarize(row)
     return row
+
+
+def summarize(row: Timing) -> None:
+    """Fills in the figures that its `samples_ms` give."""
+    samples = np.asarray(row.samples_ms)
+    percents = sorted({*PERCENTILES, row.asked_percentile})
+    row.percentiles = [Percentile(one, _rounded(bound(samples, one)), needed(one)) for one in percents]
+    span = interval(row.samples_ms, row.asked_percentile)
+    row.interval_ms = (round(span[0], 6), round(span[1], 6)) if span else None
+    row.settled = _settled(span)
+    row.samples_a_second = row.batch * len(samples) / float(samples.sum()) * 1000
+    row.jitter_ms = _jitter(samples, row.processes)
+    row.outliers = _outliers(samples)
 
 
 def fresh_signals(references: References, batch: int, seed: int) -> Callable[[int], dict[str, NDArray[Any]]]:
@@ -113,24 +153,11 @@ def fresh_signals(references: References, batch: int, seed: int) -> Callable[[in
     return feeds
 
 
-def _fill(row: Timing, found: Measured) -> None:
-    """The figures of what was measured."""
-    samples = np.asarray(found.samples) * 1000
-    row.percentiles = [Percentile(one, _rounded(bound(samples, one)), needed(one)) for one in _percents(row)]
-    span = interval(samples.tolist(), row.asked_percentile)
-    row.interval_ms = (round(span[0], 6), round(span[1], 6)) if span else None
-    row.settled = _settled(span)
-    row.samples_a_second = row.batch * len(samples) / float(samples.sum()) * 1000
-    row.jitter_ms = float(np.abs(np.diff(samples)).mean()) if len(samples) > 1 else None
-    row.first_call_ms = _rounded(found.first_call * 1000 if found.first_call is not None else None)
-    warm_up = [round(value * 1000, 6) for value in found.warm_up]
-    row.warm_up = WarmUp(len(warm_up), sum(found.warm_up), found.steady, warm_up)
-    row.outliers = _outliers(samples)
-    row.samples_ms, row.blocks = [round(value, 6) for value in samples.tolist()], found.blocks
-
-
-def _percents(row: Timing) -> list[float]:
-    return sorted({*PERCENTILES, row.asked_percentile})
+def _jitter(samples: NDArray[np.float64], processes: Sequence[Process]) -> float | None:
+    """The mean difference between a call and the next of the same process."""
+    ends = np.cumsum([one.calls for one in processes])[:-1].tolist()
+    steps = np.concatenate([np.abs(np.diff(part)) for part in np.split(samples, ends)])
+    return float(steps.mean()) if len(steps) else None
 
 
 def _settled(span: tuple[float, float] | None) -> bool:

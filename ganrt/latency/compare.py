@@ -1,45 +1,65 @@
-"""Faster, slower, or within noise: two reports compared.
+"""Faster, slower, within noise, or not to be told: two benchmarks compared.
 
-The test is a bootstrap of the ratio of medians over blocks (Efron and Tibshirani 1993, chapter 13; blocks, because
-neighbouring calls are alike): the blocks of either run are drawn anew 4,000 times, the ratio of the medians of their
-medians gives a 99 % interval. The same is done with the machine's own change taken out, which the reference kernel
-told in both runs. A change is called one only if both intervals leave out 1 on the same side, and the ratio, midway
-between the two, is 2.5 % from it, because the same build, run again, can move by less for good. So a slower machine is
-not blamed on the build, and a doubt is "within noise"; so is everything where other programs kept a tenth of a core
-more busy in one run than in the other, for no figure takes that out.
+A process is one sample. Its level is the lower quartile of its calls, which a neighbour's bursts reach last (Chen and
+Revels 2016, "Robust benchmarking in noisy environments", arXiv:1608.04295, argue for low quantiles), and what two sets
+of levels differ by is bounded by rank statistics over the processes (see `ranks`). There are two kinds of comparison:
+
+- "two results": measured at different times, on a machine that has changed meanwhile. Each level is taken over that of
+  the reference kernel, which was timed between the calls of the same process; the ratio is the verdict's. It follows
+  the machine well but not exactly, so the interval is widened by a fifth of what the machine changed by.
+- "side by side": in pairs of processes that took turns, a few calls each. Each pair gives one ratio, nothing is taken
+  over anything, and a smaller change can be told.
+
+A change is called one when the interval leaves out 1 and the ratio is beyond the floor; no change, when the interval
+leaves out twice the floor on either side. Everything else cannot be told; so is what other programs disturbed in one
+result and not in the other.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import ArgumentError
+from .processes import parts
+from .ranks import Shift, shift, shift_of_pairs
 from .results import EngineCall, Report, Timing
 
-__all__ = ["FLOOR", "Change", "Comparison", "compare", "judge"]
+__all__ = ["FLOOR", "SIDE_BY_SIDE", "TWO_RESULTS", "Change", "Comparison", "compare", "judge"]
 
-FLOOR = 0.025
-_CROWDED = 0.1  # cores that others kept busy in one run and not in the other
-_CONFIDENCE, _DRAWS, _LEAST_BLOCKS = 0.99, 4000, 6
+TWO_RESULTS, SIDE_BY_SIDE = "two results", "side by side"
+FLOOR = {TWO_RESULTS: 0.025, SIDE_BY_SIDE: 0.015}
+CONFIDENCE = 0.95
+_LEVEL = 25  # percent
+_DOUBT = 0.2  # of what the machine changed by, on the logarithm
+_CROWDED = 0.1  # cores that others kept busy in one result and not in the other
+_LEAST = {TWO_RESULTS: 5, SIDE_BY_SIDE: 6}  # processes, for an interval of the confidence
+_TEST = {
+    TWO_RESULTS: "two results, each over the reference kernel timed between its calls; Mann-Whitney over processes",
+    SIDE_BY_SIDE: "side by side, processes in pairs that took turns; Wilcoxon's signed ranks over pairs",
+}
 
 
 class Change(msgspec.Struct):
-    """One row in both reports. `verdict`: "faster", "slower", "within noise", "failed", "unknown".
+    """One row in both. `verdict`: "faster", "slower", "within noise", "cannot tell", "failed".
 
-    `ratio`: new over old median, above 1 is slower, with its 99 % interval `low` .. `high`; `machine`: the same of the
-    reference kernel, so what of `ratio` is the machine's. `regressed`: slower by more than the limit, or failed now.
+    `old_ms`, `new_ms`: lower quartiles of the calls, medians of the processes; `ratio`: new over old, above 1 is
+    slower, as measured. `machine`: the same of the reference kernel, so what of `ratio` is the machine's, None side by
+    side. `equal`: the ratio on an equal machine, with its 95 % interval `low` .. `high`; the verdict's. `regressed`:
+    slower by more than the limit, or failed now.
     """
 
     row: str
     verdict: str
     ratio: float | None = None
+    machine: float | None = None
+    equal: float | None = None
     low: float | None = None
     high: float | None = None
-    machine: float | None = None
     old_ms: float | None = None
     new_ms: float | None = None
     regressed: bool = False
@@ -47,108 +67,121 @@ class Change(msgspec.Struct):
 
 
 class Comparison(msgspec.Struct):
-    """What --compare prints with --json. `test`: what the verdicts rest on."""
+    """What --compare and --against print with --json. `kind`: which of the two; `test`: what the verdicts rest on."""
 
     changes: list[Change]
     warnings: list[str]
     limit: float
-    test: str = (
-        "bootstrap of the ratio of medians over blocks, 99 % interval, at least 2.5 %, with and without the machine"
-    )
+    kind: str
+    test: str
 
     @property
     def regressed(self) -> bool:
         return any(change.regressed for change in self.changes)
 
 
-def compare(old: Report, new: Report, *, limit: float = 0.05) -> Comparison:
-    """Every row that both have. Raises ArgumentError when they have none in common."""
+class _Levels(NamedTuple):
+    """Logarithms of milliseconds, one for each process: of the calls, and of the reference kernel."""
+
+    calls: list[float]
+    reference: list[float]
+
+
+def compare(old: Report, new: Report, *, limit: float | None = None, kind: str = TWO_RESULTS) -> Comparison:
+    """Every row that both have; a `limit` of None is the least that can be told.
+
+    Raises ArgumentError when they have no row in common.
+    """
     rows = [_by_row(old), _by_row(new)]
     common = [name for name in rows[0] if name in rows[1]]
     if not common:
         raise ArgumentError("The two results have no row in common: other batches, engines, precisions or threads.")
-    changes = [_change(name, rows[0][name], rows[1][name], limit) for name in common]
-    warnings = list(_differences(old, new))
+    limit = FLOOR[kind] if limit is None else limit
+    changes = [_change(name, rows[0][name], rows[1][name], limit, kind) for name in common]
+    warnings = list(_differences(old, new)) if kind == TWO_RESULTS else []
     for one, other, said in ((*rows, "old"), (*reversed(rows), "new")):
         lone = [name for name in one if name not in other]
         warnings += [f"Only in the {said} result: {', '.join(lone)}."] if lone else []
-    return Comparison(changes, warnings, limit)
+    return Comparison(changes, warnings, limit, kind, _TEST[kind])
 
 
-def judge(old: Timing, new: Timing) -> Change:
+def judge(old: Timing, new: Timing, kind: str = TWO_RESULTS) -> Change:
     """The verdict on one row; both must have samples."""
-    name, medians = _name(old), [_medians(row) for row in (old, new)]
-    change = Change(name, "unknown", old_ms=float(np.median(medians[0])), new_ms=float(np.median(medians[1])))
-    change.ratio = (change.new_ms or 0.0) / (change.old_ms or 1.0)
-    fewest = min(map(len, medians))
-    if fewest < _LEAST_BLOCKS:
-        change.note = f"{fewest} blocks are too few for a verdict, {_LEAST_BLOCKS} are needed; run longer: --seconds"
+    before, after = _levels(old), _levels(new)
+    change = Change(_name(old), "cannot tell", old_ms=_middle(before.calls), new_ms=_middle(after.calls))
+    fewest = min(len(before.calls), len(after.calls))
+    if fewest < _LEAST[kind]:
+        change.ratio = (change.new_ms or 0.0) / (change.old_ms or 1.0)
+        number = "1 process is" if fewest == 1 else f"{fewest} processes are"
+        change.note = f"{number} too few, {_LEAST[kind]} are needed; measure it again with --processes 10"
         return change
-    random = np.random.Generator(np.random.Philox(key=1))
-    references = [_references(row, len(part)) for row, part in zip((old, new), medians, strict=True)]
-    drawn, kernel = [], []
-    for part, reference in zip(medians, references, strict=True):
-        which = random.integers(0, len(part), (_DRAWS, len(part)))
-        drawn.append(np.median(part[which], axis=1))
-        kernel.append(None if reference is None else np.median(reference[which], axis=1))
-    ratios = drawn[1] / drawn[0]
-    change.low, change.high = _span(ratios)
-    seen = [(change.ratio, change.low, change.high)]
-    if kernel[0] is not None and kernel[1] is not None and references[0] is not None and references[1] is not None:
-        change.machine = float(np.median(references[1]) / np.median(references[0]))
-        seen.append((change.ratio / change.machine, *_span(ratios * kernel[0] / kernel[1])))
-    crowded = [row.noise.others if row.noise else None for row in (old, new)]
-    midway = float(np.exp(np.mean([np.log(ratio) for ratio, _, _ in seen])))
-    if crowded[0] is not None and crowded[1] is not None and abs(crowded[0] - crowded[1]) > _CROWDED:
-        change.verdict = "within noise"
-        change.note = (
-            f"other programs kept {crowded[0]:.2g} cores busy in the old run and {crowded[1]:.2g} in the new one"
-        )
-    elif midway > 1 + FLOOR and all(low > 1 for _, low, _ in seen):
-        change.verdict = "slower"
-    elif midway < 1 - FLOOR and all(high < 1 for _, _, high in seen):
-        change.verdict = "faster"
-    else:
-        change.verdict = "within noise"
-        if abs(change.ratio - 1) > FLOOR and not change.low <= 1 <= change.high:
-            change.note = (
-                f"the machine itself changed: its reference kernel takes {change.machine or 1:.2f} times as long"
-            )
+    found = _side_by_side(before, after, change) if kind == SIDE_BY_SIDE else _two_results(before, after, change)
+    change.equal, change.low, change.high = (math.exp(value) for value in found)
+    change.verdict = _verdict(found, math.log1p(FLOOR[kind]))
+    crowd = [_crowd(row) for row in (old, new)]
+    if kind == TWO_RESULTS and abs(crowd[1] - crowd[0]) > _CROWDED:
+        change.verdict = "cannot tell"
+        change.note = f"others kept {crowd[0]:.2g} cores busy in the old result and {crowd[1]:.2g} in the new one"
+    elif change.verdict == "cannot tell":
+        change.note = f"known no better than {change.low:.3f} .. {change.high:.3f}; --seconds makes it narrower"
     return change
 
 
-def _change(name: str, old: Timing, new: Timing, limit: float) -> Change:
+def _two_results(before: _Levels, after: _Levels, change: Change) -> Shift:
+    raw, machine = shift(before.calls, after.calls), shift(before.reference, after.reference)
+    change.ratio, change.machine = math.exp(raw.estimate), math.exp(machine.estimate)
+    old, new = (np.subtract(one.calls, one.reference).tolist() for one in (before, after))
+    found = shift(old, new, CONFIDENCE)
+    doubt = _DOUBT * abs(machine.estimate)
+    return Shift(found.estimate, found.low - doubt, found.high + doubt)
+
+
+def _side_by_side(before: _Levels, after: _Levels, change: Change) -> Shift:
+    pairs = [new - old for old, new in zip(before.calls, after.calls, strict=False)]
+    found = shift_of_pairs(pairs, CONFIDENCE)
+    change.ratio = math.exp(found.estimate)
+    return found
+
+
+def _verdict(found: Shift, floor: float) -> str:
+    if found.low > 0 and found.estimate > floor:
+        return "slower"
+    if found.high < 0 and found.estimate < -floor:
+        return "faster"
+    return "within noise" if -2 * floor < found.low and found.high < 2 * floor else "cannot tell"
+
+
+def _levels(row: Timing) -> _Levels:
+    found = list(parts(row))
+    calls = [float(np.log(np.percentile(part.calls, _LEVEL))) for part in found]
+    return _Levels(calls, [float(np.log(np.percentile(part.reference, _LEVEL))) for part in found])
+
+
+def _middle(levels: Sequence[float]) -> float:
+    return math.exp(float(np.median(levels)))
+
+
+def _crowd(row: Timing) -> float:
+    """Cores that other programs, and other guests of the host, kept busy; 0 where the system does not tell."""
+    noise = row.noise
+    return ((noise.others or 0.0) + (noise.steal or 0.0) * noise.cores) if noise else 0.0
+
+
+def _change(name: str, old: Timing, new: Timing, limit: float, kind: str) -> Change:
     if new.state == "failed":
         broke = old.state != "failed"
         return Change(name, "failed", regressed=broke, note=new.fault if broke else "failed before as well")
     if not old.samples_ms or not new.samples_ms:
         why = "the old one failed" if old.state == "failed" else "one of them has no samples"
-        return Change(name, "unknown", note=why)
-    change = judge(old, new)
-    change.regressed = change.verdict == "slower" and (change.ratio or 0.0) > 1 + limit
+        return Change(name, "cannot tell", note=why)
+    change = judge(old, new, kind)
+    change.regressed = change.verdict == "slower" and (change.equal or 0.0) > 1 + limit
     notes = [change.note] if change.note else []
     ran = [" + ".join(map(_engine, row.ran)) for row in (old, new)]
     notes += [f"ran {ran[0]}, now {ran[1]}"] if ran[0] != ran[1] else []
     notes += ["a part of what was asked for"] if "interrupted" in (old.state, new.state) else []
     change.note = "; ".join(notes)
     return change
-
-
-def _medians(row: Timing) -> NDArray[np.float64]:
-    """The median of each block, in milliseconds."""
-    parts = np.split(np.asarray(row.samples_ms), np.cumsum(row.blocks)[:-1].tolist())
-    return np.array([np.median(part) for part in parts if len(part)])
-
-
-def _references(row: Timing, blocks: int) -> NDArray[np.float64] | None:
-    """The reference kernel beside each block: the mean of before and after."""
-    seen = np.asarray(row.noise.reference_ms if row.noise else [])
-    return (seen[:blocks] + seen[1 : blocks + 1]) / 2 if len(seen) > blocks else None
-
-
-def _span(ratios: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.quantile(ratios, ((1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2))
-    return float(low), float(high)
 
 
 def _by_row(report: Report) -> dict[str, Timing]:

@@ -1,8 +1,9 @@
 """Times any callable: warms it up until it is steady, then calls it until enough is known or the time is up.
 
 Calls are timed one by one and kept in order, in blocks: about forty stretches of the whole time. Between two blocks
-the clock stands still, and whoever measures may look at the machine (`between`). Short calls meet cold caches and
-sleeping threads after such a pause, so one call follows each pause untimed; every other call counts, none is dropped.
+the clock stands still, and whoever measures may look at the machine, or wait for a turn (`between`). Short calls meet
+cold caches and sleeping threads after such a pause, so one call follows each pause untimed; every other call counts,
+none is dropped.
 """
 
 from __future__ import annotations
@@ -22,18 +23,22 @@ T = TypeVar("T")
 BLOCKS = 40
 _LEAST_BLOCKS = 20  # before it may end early: what drifts must have had the time to
 _LEAST_CALLS = 3
+_NEARLY = 1 - 1e-9  # sums of times are not exact
 _WINDOWS, _STEADY = 4, 0.05  # as many windows in a row, whose medians lie within 5 %
 _SHORT = 0.25  # of a block: a call so short is untimed after a pause
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """`seconds`: of timed calls at most; the warm-up may take as long again.
+    """`seconds`: of timed calls at most; `warm_up`: of calls before, at most, as long by default; `block`: of the calls
+    between two pauses, a fortieth of them all by default.
 
     `enough`: told every time so far in seconds, block by block; True ends it.
     """
 
     seconds: float
     enough: Callable[[Sequence[float]], bool] = lambda _: False
+    warm_up: float | None = None
+    block: float | None = None
 
 
 class Measured(msgspec.Struct):
@@ -84,7 +89,7 @@ def measure(
     """
     found, one = Measured(), _Caller(call, prepare, check, clock)
     try:
-        _warm_up(found, one, plan.seconds, clock)
+        _warm_up(found, one, plan, clock)
         _time(found, one, plan, between, clock)
     except KeyboardInterrupt:
         found.stopped = "interrupted"
@@ -93,12 +98,13 @@ def measure(
     return found
 
 
-def _warm_up(found: Measured, one: _Caller[G, T], seconds: float, clock: Callable[[], float]) -> None:
-    """Windows of calls, until the medians of four in a row agree, and the last is not the least of them by far."""
+def _warm_up(found: Measured, one: _Caller[G, T], plan: Plan, clock: Callable[[], float]) -> None:
+    """Windows of calls, until the medians of four in a row agree, or it takes too long."""
     started, windows = clock(), list[float]()
+    longest = plan.seconds if plan.warm_up is None else plan.warm_up
     while not found.steady:
         opened, window = clock(), list[float]()
-        while not window or clock() - opened < seconds / (2 * BLOCKS):
+        while not window or clock() - opened < longest / (2 * BLOCKS):
             window.append(one())
             found.warm_up.append(window[-1])
             if found.first_call is None:
@@ -106,14 +112,14 @@ def _warm_up(found: Measured, one: _Caller[G, T], seconds: float, clock: Callabl
         windows.append(median(window))
         last = windows[-_WINDOWS:]
         found.steady = len(last) == _WINDOWS and max(last) <= min(last) * (1 + _STEADY)
-        if clock() - started > seconds:
+        if clock() - started > longest:
             break
 
 
 def _time(
     found: Measured, one: _Caller[G, T], plan: Plan, between: Callable[[], object], clock: Callable[[], float]
 ) -> None:
-    started, length = clock(), plan.seconds / BLOCKS
+    spent, length = 0.0, plan.block or plan.seconds / BLOCKS
     short = median(found.warm_up[-_WINDOWS:]) < _SHORT * length
     while True:
         between()
@@ -124,10 +130,11 @@ def _time(
             found.samples.append(one())
             if clock() - opened >= length:
                 break
+        spent += clock() - opened
         found.blocks.append(len(found.samples) - before)
         if len(found.blocks) >= _LEAST_BLOCKS and plan.enough(found.samples):
             found.stopped = "enough"
             break
-        if clock() - started >= plan.seconds and len(found.samples) >= _LEAST_CALLS:
+        if spent >= plan.seconds * _NEARLY and len(found.samples) >= _LEAST_CALLS:
             break
     between()

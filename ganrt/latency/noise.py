@@ -1,8 +1,7 @@
 """The state of the machine while something is timed, measured, not assumed.
 
-A fixed piece of arithmetic, the reference kernel, is timed again and again beside the calls: it needs no memory and no
-other core, so when its time moves, the processor's speed or share has moved. From the system come what other programs
-and other guests of the host took, clocks, throttling. What cannot be read here is None, and not warned about.
+The reference kernel is timed again and again beside the calls. From the system come what other programs and other
+guests of the host took, clocks, throttling. What cannot be read here is None, and not warned about.
 """
 
 from __future__ import annotations
@@ -13,13 +12,17 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import msgspec
 import numpy as np
 
-__all__ = ["Noise", "Watch", "kernel"]
+from .reference import Reference
 
-_SIZE, _PASSES = 4096, 24
+__all__ = ["Noise", "Watch", "together"]
+
+N = TypeVar("N", int, float)
+
 _BUSY, _STOLEN, _MOVED, _SLOWED, _CLOCK = 0.10, 0.02, 0.05, 0.05, 0.05
 
 
@@ -61,11 +64,14 @@ class _Counters(msgspec.Struct, frozen=True):
 
 
 class Watch:
-    """Begin, `look` now and then, `end`: what happened between."""
+    """Begin, `look` now and then, `end`: what happened between.
 
-    def __init__(self, run: Callable[[], float] | None = None) -> None:
-        self._run = run or _timed_kernel
-        self._run()  # its first call is of another kind
+    `threads`: those of what is timed. `run`: tells its seconds, the reference kernel by default.
+    """
+
+    def __init__(self, threads: int = 1, run: Callable[[], float] | None = None) -> None:
+        self._kernel = Reference(threads) if run is None else None
+        self._run: Callable[[], float] = run or self._kernel  # type: ignore[assignment]  # one of them is there
         self._reference: list[float] = []
         self._clocks: list[float] = []
         self._begun = _counters()
@@ -75,23 +81,23 @@ class Watch:
         return bool(self._reference)
 
     def look(self) -> None:
-        """Half a millisecond: the reference kernel, the clock."""
+        """A millisecond or two: the reference kernel, the clock."""
         self._reference.append(self._run() * 1000)
         self._clocks.extend(_clocks())
 
     def end(self) -> Noise:
         """Everything since the beginning; at least one `look` lies between."""
+        if self._kernel is not None:
+            self._kernel.close()
         begun, ended = self._begun, _counters()
         wall, cores = max(ended.wall - begun.wall, 1e-9), _cores()
-        quarter, middle, three = np.percentile(self._reference, (25, 50, 75))
-        third = max(1, len(self._reference) // 3)
         others = _change(begun.busy, ended.busy)
         stolen = _change(begun.stolen, ended.stolen)
         throttled = _change(begun.throttled, ended.throttled)
         noise = Noise(
             reference_ms=[round(value, 6) for value in self._reference],
-            reference_spread=float((three - quarter) / middle),
-            slowed=median(self._reference[-third:]) / median(self._reference[:third]) - 1,
+            reference_spread=_spread(self._reference),
+            slowed=_slowed(self._reference),
             cores=len(cores),
             others=None if others is None else max(0.0, others - (ended.own - begun.own)) / wall,
             steal=None if stolen is None else stolen / (wall * len(cores)),
@@ -106,19 +112,46 @@ class Watch:
         return noise
 
 
-def kernel() -> None:
-    """Square roots of 4,096 numbers that stay in the first cache, 24 times: bound by one core's clock alone."""
-    for _ in range(_PASSES):
-        np.sqrt(_IN, out=_OUT)
+def together(parts: Sequence[Noise]) -> Noise:
+    """What the machine did during several processes, one after the other, of about the same length."""
+    reference = [time for part in parts for time in part.reference_ms]
+    clocks = [clock for part in parts for clock in part.clock_mhz or ()]
+    noise = Noise(
+        reference_ms=reference,
+        reference_spread=_spread(reference),
+        slowed=_slowed(reference),
+        cores=parts[0].cores,
+        others=_mean([part.others for part in parts]),
+        steal=_mean([part.steal for part in parts]),
+        clock_mhz=(min(clocks), max(clocks)) if clocks else None,
+        load=parts[-1].load,
+        throttled_ms=_sum([part.throttled_ms for part in parts]),
+        throttles=_sum([part.throttles for part in parts]),
+        preempted=_sum([part.preempted for part in parts]),
+        siblings=parts[0].siblings,
+    )
+    noise.warnings = list(_warnings(noise))
+    return noise
 
 
-_IN, _OUT = np.linspace(1.0, 2.0, _SIZE), np.empty(_SIZE)
+def _spread(times: Sequence[float]) -> float:
+    quarter, middle, three = np.percentile(times, (25, 50, 75))
+    return float((three - quarter) / middle)
 
 
-def _timed_kernel() -> float:
-    started = time.perf_counter()
-    kernel()
-    return time.perf_counter() - started
+def _slowed(times: Sequence[float]) -> float:
+    third = max(1, len(times) // 3)
+    return median(times[-third:]) / median(times[:third]) - 1
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _sum(values: Sequence[N | None]) -> N | None:
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known else None
 
 
 def _warnings(noise: Noise) -> Iterable[str]:

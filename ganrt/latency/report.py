@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -58,24 +59,24 @@ def lines(report: Report) -> Iterator[str]:
 
 
 def comparison_table(found: Comparison) -> Table:
-    """A row for each row that both results have."""
+    """A row for each row that both have: figures as measured, then what they come to on an equal machine."""
     from rich.table import Table
 
     made = Table(box=None)
     for name in ("", "verdict"):
         made.add_column(name)
-    for name in ("old ms", "new ms", "new/old", "99 % interval", "machine"):
+    for name in ("old ms", "new ms", "new/old", "machine", "equal", "95 % interval"):
         made.add_column(name, justify="right")
     made.add_column("")
     for one in found.changes:
+        bounded = one.low is not None and one.high is not None and one.high < math.inf
         made.add_row(
             one.row,
             one.verdict,
             _number(one.old_ms),
             _number(one.new_ms),
-            "" if one.ratio is None else f"{one.ratio:.3f}",
-            "" if one.low is None or one.high is None else f"{one.low:.3f} .. {one.high:.3f}",
-            "" if one.machine is None else f"{one.machine:.3f}",
+            *(_ratio(value) for value in (one.ratio, one.machine, one.equal)),
+            f"{one.low:.3f} .. {one.high:.3f}" if bounded else "",
             one.note,
         )
     return made
@@ -84,10 +85,17 @@ def comparison_table(found: Comparison) -> Table:
 def comparison_lines(found: Comparison) -> Iterator[str]:
     """Warnings, the test, and the outcome."""
     yield from (f"Warning: {one}" for one in found.warnings)
-    yield f"Medians; {found.test}."
+    yield f"Lower quartiles of a process's calls, medians of the processes. Compared: {found.test}."
     slow = [one.row for one in found.changes if one.regressed]
+    unknown = [one.row for one in found.changes if one.verdict == "cannot tell"]
+    if unknown:
+        yield f"Cannot tell: {'; '.join(unknown)}. Side by side, --against, can tell more."
     slow_said = f"Regression beyond {found.limit:.1%}: {'; '.join(slow)}."
-    yield slow_said if slow else f"No regression beyond {found.limit:.1%}."
+    yield slow_said if slow else f"No regression beyond {found.limit:.1%} found."
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _warnings(report: Report) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """What `ganrt bench --json` writes: these structs, field by field, are the schema.
 
-A file begins with `"schema": "ganrt.bench", "version": 1`. A reader meets unknown fields of the same version without
-complaint, and refuses another schema or a higher version. Times are milliseconds unless the name says otherwise,
-memory is MiB. `json_schema()` gives the same as a JSON Schema.
+A file begins with `"schema": "ganrt.bench", "version": 2`. A reader meets unknown fields of the same version without
+complaint, and refuses another schema or a higher version. Version 1 knew no processes; its rows are read as rows of
+one. Times are milliseconds unless the name says otherwise, memory is MiB. `json_schema()` gives the same as a JSON
+Schema.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from ..environment import Environment
 from ..errors import ArgumentError
 from .noise import Noise
 from .percentiles import Percentile
+from .profile import Profile
+from .roofline import Roof
 
 __all__ = [
     "SCHEMA",
@@ -25,6 +28,7 @@ __all__ = [
     "EngineCall",
     "Memory",
     "Outliers",
+    "Process",
     "Report",
     "Settings",
     "Timing",
@@ -33,7 +37,7 @@ __all__ = [
     "read",
 ]
 
-SCHEMA, VERSION = "ganrt.bench", 1
+SCHEMA, VERSION = "ganrt.bench", 2
 _MOST_SHOWN = 2**30  # bytes; no benchmark writes as much
 
 
@@ -101,16 +105,29 @@ class Checks(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+class Process(msgspec.Struct, frozen=True):
+    """One of the processes of a row: `calls` of its `samples_ms` in `blocks` of its blocks, and `looks` of its noise's
+    `reference_ms`. `load_ms`: opening the bundle, the engine's import included; None where it was not watched."""
+
+    calls: int
+    blocks: int
+    looks: int
+    load_ms: float | None = None
+    first_call_ms: float | None = None
+
+
 class Timing(msgspec.Struct):
-    """One row: one batch size in one way.
+    """One row: one batch size in one way, timed in several processes, one after the other.
 
     `scenario`: how calls arrive; "single_stream" is one after the other. `state`: "ok"; "failed", and then `fault` says
     why and there are no figures; "interrupted", a part of what was asked for. `percentiles`: upper bounds at 99 %
     confidence. `asked_percentile` lies in `interval_ms` with 99 % confidence, within 2 % when `settled`.
     `samples_a_second`: while calls were running. `jitter_ms`: mean difference between a call and the next.
     `first_load_ms`: opening the bundle, with what this machine had still to find out about it, and the engine's
-    import; `load_ms`: opening it again. `stopped`: "enough", "time" or "interrupted". `samples_ms`: every timed call
-    in order, none left out; `blocks`: how many fell into each stretch between two looks at the machine.
+    import; `load_ms`: opening it again, and `first_call_ms`: medians of the processes. `stopped`: "enough", "time" or
+    "interrupted". `samples_ms`: every timed call in order, none left out; `blocks`: how many fell into each stretch
+    between two looks at the machine; `processes`: how they are shared out. `profile`: where the time goes, if it was
+    asked for.
     """
 
     batch: int
@@ -136,6 +153,8 @@ class Timing(msgspec.Struct):
     noise: Noise | None = None
     samples_ms: list[float] = []
     blocks: list[int] = []
+    processes: list[Process] = []
+    profile: Profile | None = None
 
     def __str__(self) -> str:
         if self.state == "failed":
@@ -145,7 +164,8 @@ class Timing(msgspec.Struct):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """`bundle`: digest of what was timed. `within`: the half width at which a percentile is known well enough."""
+    """`bundle`: digest of what was timed. `seconds`: of timed calls a row, of all its `processes` together. `within`:
+    the half width at which a percentile is known well enough."""
 
     name: str
     bundle: str
@@ -154,10 +174,12 @@ class Settings(msgspec.Struct, frozen=True):
     seed: int
     within: float = 0.02
     confidence: float = 0.99
+    processes: int = 1
 
 
 class Report(msgspec.Struct):
-    """A whole file. `created`: UTC, ISO 8601. `skipped`: what could not be timed, each with the reason."""
+    """A whole file. `created`: UTC, ISO 8601. `skipped`: what could not be timed, each with the reason. `roofs`: what
+    the machine can do at best on each number of threads, if it was measured."""
 
     ganrt: str
     created: str
@@ -166,6 +188,7 @@ class Report(msgspec.Struct):
     rows: list[Timing]
     skipped: dict[str, str] = {}
     interrupted: bool = False
+    roofs: list[Roof] = []
     schema: str = SCHEMA
     version: int = VERSION
 
@@ -196,9 +219,33 @@ def read(path: Path) -> Report:
             f"{path} is of version {head.version}, this ganrt reads up to {VERSION}; upgrade it: pip install -U ganrt"
         )
     try:
-        return msgspec.json.decode(data, type=Report)
+        report = msgspec.json.decode(data, type=Report)
     except msgspec.DecodeError as problem:
         raise ArgumentError(f"{path} says it is '{SCHEMA}' but is damaged: {problem}.") from problem
+    for row in report.rows:
+        if head.version == 1 and row.samples_ms:
+            row.processes = [Process(len(row.samples_ms), len(row.blocks), len(_looks(row)))]
+        if not _adds_up(row):
+            raise ArgumentError(
+                f"{path} says it is '{SCHEMA}' but is damaged: a row has lost calls, or never had them."
+            )
+    return report
+
+
+def _adds_up(row: Timing) -> bool:
+    """Do blocks and processes share out just what is there, and is all of it positive?"""
+    parts = row.processes
+    counts = [*row.blocks, *(count for one in parts for count in (one.calls, one.blocks, one.looks))]
+    return (
+        min([*row.samples_ms, *_looks(row), *counts], default=1) > 0
+        and sum(one.calls for one in parts) == sum(row.blocks) == len(row.samples_ms)
+        and sum(one.blocks for one in parts) == len(row.blocks)
+        and sum(one.looks for one in parts) == (len(_looks(row)) if row.samples_ms else 0)
+    )
+
+
+def _looks(row: Timing) -> list[float]:
+    return row.noise.reference_ms if row.noise else []
 
 
 def json_schema() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..backends.acceptance import Figures, References, hold
 from ..backends.base import Session
 from ..bundle import Bundle
-from .bench import fresh_signals, time_row
+from .bench import Course, fresh_signals, time_row
 from .results import Asked, EngineCall, Timing
 
 __all__ = ["Subject", "benchmark"]
@@ -28,9 +28,7 @@ class Subject(NamedTuple):
     pieces: list[tuple[str, int, Session]]
 
 
-def benchmark(
-    subject: Subject, batch: int, *, seconds: float, percentile: float, seed: int, asked: Asked | None
-) -> Timing:
+def benchmark(subject: Subject, batch: int, *, course: Course, seed: int, asked: Asked | None) -> Timing:
     """One row: `batch` samples a call. Raises ArgumentError where there is nothing to feed it with."""
     references, spec = References(subject.bundle), subject.bundle.manifest.spec
 
@@ -49,8 +47,7 @@ def benchmark(
             asked=asked,
             ran=ran,
             judge=judge,
-            seconds=seconds,
-            percentile=percentile,
+            course=course,
             distinct=bool(spec.latents),
         )
     output = spec.output_ports()[0].name
@@ -61,8 +58,7 @@ def benchmark(
         asked=asked,
         ran=ran,
         judge=judge,
-        seconds=seconds,
-        percentile=percentile,
+        course=course,
         distinct=False,  # a small change of the input may be none of the rounded output
     )
 
