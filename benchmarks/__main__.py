@@ -14,6 +14,9 @@ NAMES = (
     "rewrites",
     "int8",
     "chosen",
+    "league",
+    "dynamic_batching",
+    "training_step",
 )
 
 

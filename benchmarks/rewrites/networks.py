@@ -245,11 +245,16 @@ def sample(name: str) -> Sample:
     """One of `MAKERS`, its norms with statistics that are not 0 and 1."""
     torch.manual_seed(0)
     made = MAKERS[name]()
+    return made._replace(module=lively(made.module))
+
+
+def lively(module: nn.Module) -> nn.Module:
+    """The module in eval mode, its batch norms as if they had been trained."""
     with torch.no_grad():
-        for part in made.module.modules():
+        for part in module.modules():
             if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
                 for values in (part.weight, part.running_var):
                     values.uniform_(0.5, 2)
                 for values in (part.bias, part.running_mean):
                     values.normal_()
-    return made._replace(module=made.module.eval().requires_grad_(False))
+    return module.eval().requires_grad_(False)

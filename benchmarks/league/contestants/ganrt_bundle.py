@@ -1,0 +1,19 @@
+"""A bundle as `Generator.load` serves it: latents drawn in the call and pixels made, or a signal run through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+
+from ganrt import Generator
+
+from ._answer import keep, load
+
+
+def make(n: int, inputs: str, answer: str, bundle: str, precision: str) -> Callable[[], object]:
+    generator, feeds = Generator.load(bundle, precision=precision), load(inputs)
+    keep(answer, generator.run(feeds)[generator.spec.output_ports()[-1].name])
+    if generator.spec.signals:
+        return lambda: generator.run(feeds)
+    seeds = count()
+    return lambda: generator.sample(n, seed=next(seeds))

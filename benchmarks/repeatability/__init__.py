@@ -1,0 +1,138 @@
+"""Does `ganrt bench` say the same twice, and does it see a slowdown of 5 %? Tried for real, twenty times each.
+
+A try measures the bundled digits three times, one after the other: a build, the same build again, and the same build
+with 5 % planted into every call. The first two must be within noise of each other, and the third slower than the first:
+once as two results that are compared (`--compare old.json new.json`), once side by side (`--against`).
+
+Targets: 19 of 20 for all four counts. A count comes with its exact 95 % interval (Clopper and Pearson 1934).
+`GANRT_BENCH_TRIES`: how many, 20 by default.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ganrt import Bundle
+from ganrt.cli.bench import new_report
+from ganrt.cli.bench_rows import COMMAND, Row, fill
+from ganrt.latency.compare import SIDE_BY_SIDE, TWO_RESULTS, Change, compare
+from ganrt.latency.processes import parts
+from ganrt.latency.results import Asked, Report
+
+from ..runner import report as keep
+
+PLANTED = 0.05
+SLOWER = (sys.executable, "-P", "-m", "benchmarks.repeatability.rivals.slower", str(PLANTED))
+SECONDS, PROCESSES = {TWO_RESULTS: 5.0, SIDE_BY_SIDE: 2.5}, 10
+COUNTS = {
+    "two results, same build": "within noise",
+    "two results, 5 % planted": "slower",
+    "side by side, same build": "within noise",
+    "side by side, 5 % planted": "slower",
+}
+
+
+def main() -> None:
+    tries = [one_try() for _ in range(int(os.environ.get("GANRT_BENCH_TRIES", "20")))]
+    keep("repeatability", *summary(tries))
+
+
+def one_try() -> dict[str, Any]:
+    """Every comparison once: verdict, ratio and interval, what it took, and the levels of each process."""
+    started = time.perf_counter()
+    old, again, slower = (measured(command) for command in (COMMAND, COMMAND, SLOWER))
+    took = (time.perf_counter() - started) / 3
+    found = {
+        "two results, same build": _told(old, again, TWO_RESULTS, took),
+        "two results, 5 % planted": _told(old, slower, TWO_RESULTS, took),
+    }
+    for name, command in (("side by side, same build", COMMAND), ("side by side, 5 % planted", SLOWER)):
+        started = time.perf_counter()
+        pair = side_by_side(command)
+        found[name] = _told(*pair, SIDE_BY_SIDE, time.perf_counter() - started)
+    print(" | ".join(f"{name}: {one['verdict']} {one['equal'] or 0:.3f}" for name, one in found.items()), flush=True)
+    return found
+
+
+def measured(command: Sequence[str]) -> Report:
+    """What `ganrt bench digits --json` writes."""
+    result = _report(TWO_RESULTS)
+    fill([(Row(result, "digits", Asked(), 1, command),)])
+    return result
+
+
+def side_by_side(command: Sequence[str]) -> tuple[Report, Report]:
+    """What `ganrt bench digits --against digits` measures: this build, and that of the command."""
+    pair = _report(SIDE_BY_SIDE), _report(SIDE_BY_SIDE)
+    fill([(Row(pair[0], "digits", Asked(), 1), Row(pair[1], "digits", Asked(), 1, command))])
+    return pair
+
+
+def _report(kind: str) -> Report:
+    return new_report(Bundle.open("digits"), SECONDS[kind], 99.0, 0, PROCESSES)
+
+
+def _told(old: Report, new: Report, kind: str, took: float) -> dict[str, Any]:
+    change: Change = compare(old, new, kind=kind).changes[0]
+    fields = ("verdict", "ratio", "machine", "equal", "low", "high", "old_ms", "new_ms", "note")
+    noise = [one.rows[0].noise for one in (old, new)]
+    return {
+        **{field: getattr(change, field) for field in fields},
+        "seconds": round(took, 1),
+        "others": [round(one.others or 0.0, 3) if one else None for one in noise],
+        "steal": [round(one.steal or 0.0, 4) if one else None for one in noise],
+        "levels_ms": {name: _levels(one) for name, one in (("old", old), ("new", new))},
+    }
+
+
+def _levels(result: Report) -> dict[str, list[list[float]]]:
+    """The 10th, 25th and 50th percentile of the calls, and of the reference kernel, process by process."""
+    found = list(parts(result.rows[0]))
+    calls, reference = [part.calls for part in found], [part.reference for part in found]
+    return {"calls": _percentiles(calls), "reference": _percentiles(reference)}
+
+
+def _percentiles(of: Sequence[Any]) -> list[list[float]]:
+    return [[round(float(value), 4) for value in np.percentile(one, (10, 25, 50))] for one in of]
+
+
+def summary(tries: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, Any]]:
+    """Lines and figures of all tries."""
+    lines, figures = [], {}
+    for name, wanted in COUNTS.items():
+        right = sum(one[name]["verdict"] == wanted for one in tries)
+        low, high = interval(right, len(tries))
+        ratios = [one[name]["equal"] for one in tries if one[name]["equal"]]
+        seconds = float(np.median([one[name]["seconds"] for one in tries]))
+        figures[name] = {"wanted": wanted, "right": right, "of": len(tries), "interval": [low, high]}
+        lines.append(
+            f"{name}: {wanted} in {right} of {len(tries)} (95 % interval {low:.0%} to {high:.0%}); "
+            f"ratios {min(ratios):.3f} to {max(ratios):.3f}, {seconds:.0f} s a measurement"
+        )
+    return lines, {"planted": PLANTED, "processes": PROCESSES, "seconds": SECONDS, "counts": figures, "tries": tries}
+
+
+def interval(right: int, of: int) -> tuple[float, float]:
+    """Clopper and Pearson's bounds of a chance that gave `right` of `of`."""
+
+    def least(passes: Callable[[float], bool]) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(50):
+            middle = (low + high) / 2
+            low, high = (low, middle) if passes(middle) else (middle, high)
+        return high
+
+    def more(chance: float, count: int) -> float:
+        """P(binomial(of, chance) >= count)."""
+        return sum(math.comb(of, k) * chance**k * (1 - chance) ** (of - k) for k in range(count, of + 1))
+
+    low = 0.0 if right == 0 else least(lambda chance: more(chance, right) >= 0.025)
+    high = 1.0 if right == of else least(lambda chance: more(chance, right + 1) >= 0.975)
+    return low, high
