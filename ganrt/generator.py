@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .backends import NAMES, open_session
-from .backends.acceptance import References
+from .backends.acceptance import References, hold
 from .backends.base import GRAPH_OF, Graph, Options, Session, SessionInfo
 from .backends.chain import Chain, W
 from .backends.choose import SIZES, Choice, Effort, Way, choose, ways
@@ -436,7 +436,8 @@ class Generator:
         For "server", `target_qps` requests a second arrive at random, `serve_batches(max_batch=, max_delay=)` answers
         them, and the run is valid when `percentile` of the latencies is within `budget` seconds. `compliant`: by the
         rules, and so 600 `seconds`. `logs`: a folder in which LoadGen's files are kept. `record`: filled as it goes.
-        A few outputs are compared with what `sample` gives, and the run fails when they are others.
+        A few outputs are compared with what `sample` gives, and the engine is held to the bundle's references; the run
+        fails when they are others.
 
         LoadGen cannot be stopped: until the run is over, Ctrl-C waits, and the process must not end. `ganrt bench
         --scenario` runs it in a process of its own. Raises ArgumentError, and MissingExtra without LoadGen.
@@ -455,14 +456,20 @@ class Generator:
             max_batch,
             max_delay,
         )
-        port = self._port(None)
+        port, references = self._port(None), References(self._bundle)
+
+        def hold_all(n: int) -> None:
+            for way, size in set(self._plan(n)):
+                hold(self._session(way), references, (size,))
+
         tested = Tested(
             self._spec,
             self.sample,
             lambda calls: self._compute(_rows(together(calls)), 0, sum(call.count for call in calls), port),
             self.serve_batches,
             LARGEST,
-            References(self._bundle).bound(self.precision),
+            hold_all,
+            references.bound(self.precision),
             self.precision == "fp32",
         )
         return run(tested, asked, Path(logs) if logs is not None else None, record)

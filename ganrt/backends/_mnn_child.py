@@ -14,8 +14,9 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import module_from_spec, spec_from_file_location
-from typing import Any
+from typing import Any, TypeAlias
 
+_Input: TypeAlias = tuple[str, Sequence[int | None]]  # type, and shape with None for the batch
 _BATCHES = (1, 2, 3, 8, 64, 1)  # odd, even, as large as ganrt's own calls get, more than a lane keeps, one again
 _ALWAYS = 3  # batches up to this one are tried however long they take
 _LONG_S = 0.25  # ganrt gives no larger batch to what takes longer
@@ -35,32 +36,32 @@ def main() -> None:
     import MNN
 
     lane = _module("_mnn_lane", facts["lane"]).Lane(MNN, facts["model"], facts["threads"])
-    if facts["shapes"] is not None:
-        _try(lane, facts["shapes"], facts["first"])
+    if facts["inputs"] is not None:
+        _try(lane, facts["inputs"], facts["first"])
     del lane  # closing it is part of the trial
     print(f"\n{facts['done']}", flush=True)
 
 
-def _try(lane: Any, shapes: Mapping[str, Sequence[int | None]], first: int) -> None:
+def _try(lane: Any, inputs: Mapping[str, _Input], first: int) -> None:
     """Batch `first` must run. The others may be refused: the trial is whether the process lives through them."""
-    each = _seconds(lane, shapes, first) / max(1, first)
+    each = _seconds(lane, inputs, first) / max(1, first)
     for batch in _BATCHES:
         if batch <= _ALWAYS or each * batch <= _LONG_S:
             with suppress(RuntimeError):
-                each = _seconds(lane, shapes, batch) / batch
+                each = _seconds(lane, inputs, batch) / batch
 
 
-def _seconds(lane: Any, shapes: Mapping[str, Sequence[int | None]], batch: int) -> float:
-    """One call with inputs from 0 to 1, which are 0 where whole numbers are taken, an index that every table has."""
+def _seconds(lane: Any, inputs: Mapping[str, _Input], batch: int) -> float:
+    """One call: numbers from -2 to 2, but 0 where whole ones are taken, an index that every table has."""
     import numpy as np
 
-    sizes = {name: tuple(batch if size is None else size for size in shape) for name, shape in shapes.items()}
-    inputs = {
-        name: np.modf(np.arange(math.prod(shape)) * 0.618)[0].reshape(shape).astype(np.float32)
-        for name, shape in sizes.items()
-    }
+    shapes = {name: tuple(batch if size is None else size for size in shape) for name, (_, shape) in inputs.items()}
+    feeds = {}
+    for name, shape in shapes.items():
+        spread = 4 * np.modf(np.arange(math.prod(shape)) * 0.618)[0] - 2
+        feeds[name] = (spread if inputs[name][0].startswith("float") else 0 * spread).reshape(shape).astype(np.float32)
     started = time.perf_counter()
-    lane.run(inputs, sizes)
+    lane.run(feeds, shapes)
     return time.perf_counter() - started
 
 

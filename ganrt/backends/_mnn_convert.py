@@ -51,13 +51,13 @@ class Library(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """How the child runs a graph. `shapes`: of its inputs, None for the batch; without shapes it is only opened.
+    """How the child runs a graph. `inputs`: type and shape of each, None for the batch; without, it is only opened.
 
     `first`: a batch that the graph must be able to compute.
     """
 
     threads: int
-    shapes: Mapping[str, Sequence[int | None]] | None = None
+    inputs: Mapping[str, tuple[str, Sequence[int | None]]] | None = None
     first: int = 1
 
 
@@ -131,7 +131,7 @@ def _verdict(digest: str, library: Library, trial: Trial) -> str:
         version=_VERSION,
         processor=(here.name, here.cores, here.features),
         threads=trial.threads,
-        shapes=None if trial.shapes is None else dict(trial.shapes),
+        inputs=None if trial.inputs is None else dict(trial.inputs),
     )
     return f"mnn/{key}.json"
 

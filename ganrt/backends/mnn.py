@@ -84,7 +84,8 @@ class MnnSession:
                     raise BackendError(f"MNN cannot use this graph: '{port.name}' is {port.dtype}; MNN has: {have}.")
             library = Library(file, str(mnn.version()))
             self._open_sizes = any(size is None for port in header.inputs for size in port.shape[1:])
-            trial = Trial(options.threads, None if self._open_sizes else {p.name: p.shape for p in header.inputs})
+            inputs = {port.name: (port.dtype, port.shape) for port in header.inputs}
+            trial = Trial(options.threads, None if self._open_sizes else inputs)
             converted = convert(graph, library, trial)
             try:
                 lane = Lane(mnn, str(converted.path), options.threads)
@@ -182,11 +183,11 @@ class MnnSession:
             if not self._open_sizes:  # done meanwhile
                 return
             first = next((shapes[name][0] for name, port in self._inputs.items() if port.shape[:1] == (None,)), 1)
-            tried = {
-                name: (None, *shape[1:]) if self._inputs[name].shape[:1] == (None,) and shape[0] == first else shape
-                for name, shape in shapes.items()
-            }
-            trial = Trial(self._threads, tried, first)
+            inputs: dict[str, tuple[str, tuple[int | None, ...]]] = {}
+            for name, shape in shapes.items():
+                batched = self._inputs[name].shape[:1] == (None,) and shape[0] == first
+                inputs[name] = self._inputs[name].dtype, (None, *shape[1:]) if batched else shape
+            trial = Trial(self._threads, inputs, first)
             self._open_sizes = not attempt(self._digest, self._library, self._model.path, trial)
 
     def _borrow(self, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> Lane:

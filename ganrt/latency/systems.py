@@ -47,13 +47,15 @@ Issue: TypeAlias = Callable[[Sequence[Query]], None]
 
 class Tested(NamedTuple):
     """`sample` and `serve` as users call them; `together`: the samples of several calls at once, drawn anew; `batch`:
-    how many of them offline; `bound`: how far outputs may differ; `exact`: computed in FP32, so by one step at most."""
+    how many of them offline; `hold`: raises FidelityError when the engine, at that many samples, misses the bundle's
+    references; `bound`: how far outputs may differ; `exact`: computed in FP32, so by one step at most."""
 
     spec: Spec
     sample: Callable[..., Array]
     together: Callable[[Sequence[Draws]], Array]
     serve: Callable[..., BatchServer]
     batch: int
+    hold: Callable[[int], None]
     bound: Bound
     exact: bool
 
@@ -100,7 +102,7 @@ def run(tested: Tested, scenario: Scenario, logs: Path | None = None, record: Re
         else:
             outcome = _run_alone(tested, scenario, folder, record)
         outcome.logs = str(folder) if logs else ""
-    fault = record.fault or _apart(tested, scenario, record)
+    fault = record.fault or _wrong(tested, scenario, record)
     outcome.checked = len(record.kept)
     if fault:
         outcome.state, outcome.fault, outcome.valid, outcome.compliant = "failed", fault, False, False
@@ -111,7 +113,7 @@ def so_far(scenario: Scenario, record: Record) -> Outcome:
     """What is known of a run that was interrupted."""
     made = Outcome(scenario, "interrupted", percentile=scenario.counted)
     latencies_ms = np.array(record.latencies) * 1000  # a copy: another thread may append
-    made.queries, made.samples = len(latencies_ms), record.samples
+    made.queries, made.samples = 1 if scenario.name == "offline" else len(latencies_ms), record.samples
     if record.ended > record.began:
         made.samples_a_second = record.samples / (record.ended - record.began)
     if len(latencies_ms) and scenario.name != "offline":
@@ -208,6 +210,17 @@ def _calibrate(call: Callable[[], object], seconds: float = _CALIBRATION_S) -> f
         call()
         took.append(time.perf_counter() - began)
     return median(took)
+
+
+def _wrong(tested: Tested, scenario: Scenario, record: Record) -> str:
+    """Why the answers cannot be right; empty when they can."""
+    try:
+        tested.hold({"offline": tested.batch, "server": scenario.max_batch or 1}.get(scenario.name, scenario.rule.samples))
+    except GanrtError as problem:
+        return str(problem)
+    if len(record.kept) > 1 and len({output.tobytes() for output in record.kept.values()}) == 1:
+        return f"{len(record.kept)} outputs of different samples are all the same; the engine does not compute them."
+    return _apart(tested, scenario, record)
 
 
 def _apart(tested: Tested, scenario: Scenario, record: Record) -> str:
