@@ -2,6 +2,7 @@
 
     python -m benchmarks.augmentation.measure digits FOLDER [--subsets N]
     python -m benchmarks.augmentation.measure chest FOLDER --data pneumoniamnist.npz
+    python -m benchmarks.augmentation.measure whole-chest FOLDER --data pneumoniamnist.npz --subsets 1 --seeds 5
 
 Of each data set small subsets are drawn in which some classes are twenty times rarer than the others. On a subset
 alone, never on what the classifier is judged by, `ganrt train medical` trains a generator, with which `ganrt augment`
@@ -14,7 +15,9 @@ fills the rare classes up. Then the same classifier is trained for the same numb
 Every one of them shifts, turns and scales what it is shown at random: generated pictures must be worth more than that.
 It is judged by the balanced accuracy on the data set's own test pictures, the mean of each class's. Intervals are
 Student's, 95 %, over subsets, of the differences within a subset: the seed of a classifier matters less than which few
-pictures it saw.
+pictures it saw. The whole chest set, in which the rare class is nine times rarer, is one subset: there intervals are
+over classifiers' seeds, and say nothing of another generator.
 
-FOLDER keeps everything; the same command goes on where it was stopped. Hours on one core.
+FOLDER keeps everything; the same command goes on where it was stopped, and takes FOLDER/subset0/generator.ganrt where
+it is there. Hours on one core.
 """

@@ -33,11 +33,11 @@ CLASSIFIER_STEPS = 500
 
 @dataclass(frozen=True)
 class Question:
-    """A data set, and what is made rare in it. Images are uint8 [n, 28, 28]."""
+    """A data set, and what is made rare in it; `frequent` None leaves it as it is. Images are uint8 [n, 28, 28]."""
 
     names: tuple[str, ...]
     rare: tuple[int, ...]
-    frequent: int  # pictures of each class that is not rare
+    frequent: int | None  # pictures of each class that is not rare
     training: LabelledImages
     test: LabelledImages
 
@@ -47,7 +47,7 @@ def digits(data: Path | None) -> Question:
     return Question(tuple("0123456789"), (5, 6, 7, 8, 9), 500, mnist(source, "train"), mnist(source, "test"))
 
 
-def chest(data: Path | None) -> Question:
+def chest(data: Path | None, frequent: int | None = 1_000) -> Question:
     if data is None:
         raise SystemExit("chest needs --data: an .npz with the arrays of PneumoniaMNIST")
     with np.load(data, allow_pickle=False) as arrays:
@@ -55,10 +55,19 @@ def chest(data: Path | None) -> Question:
             LabelledImages(arrays[f"{part}_images"], arrays[f"{part}_labels"].reshape(-1).astype(np.int64))
             for part in ("train", "test")
         ]
-    return Question(("normal", "pneumonia"), (0,), 1_000, *parts)
+    return Question(("normal", "pneumonia"), (0,), frequent, *parts)
+
+
+def whole_chest(data: Path | None) -> Question:
+    return chest(data, frequent=None)
+
+
+QUESTIONS = {"digits": digits, "chest": chest, "whole-chest": whole_chest}
 
 
 def subset(question: Question, seed: int) -> LabelledImages:
+    if question.frequent is None:
+        return question.training
     draws = np.random.default_rng(seed)
     chosen = [
         draws.choice(
@@ -152,13 +161,13 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def summary(every: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Lines: each arm's accuracies, then how much better generated pictures are, with intervals over subsets."""
+    """Lines: each arm's accuracies, then how much better generated pictures are; intervals over `subset` or `seed`."""
+    unit = "subset" if len({run["subset"] for run in every}) > 1 else "seed"
+    units = sorted({run[unit] for run in every})
+    yield f"intervals over {len(units)} {unit}s"
 
     def of(arm: str, measure: str) -> NDArray[np.float64]:
-        subsets = sorted({run["subset"] for run in every})
-        return np.array(
-            [mean(run[measure] for run in every if (run["subset"], run["arm"]) == (one, arm)) for one in subsets]
-        )
+        return np.array([mean(run[measure] for run in every if (run[unit], run["arm"]) == (one, arm)) for one in units])
 
     for measure in ("balanced", "rare", "accuracy"):
         for arm in ARMS:
@@ -172,16 +181,17 @@ def summary(every: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.augmentation.measure")
-    parser.add_argument("question", choices=("digits", "chest"))
+    parser.add_argument("question", choices=tuple(QUESTIONS))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--subsets", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=4_000, help="of each generator")
+    for name, default in (("--steps", 4_000), ("--batch", 32), ("--width", 16)):
+        parser.add_argument(name, type=int, default=default, help="of each generator's training")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    question = {"digits": digits, "chest": chest}[asked.question](asked.data)
-    settings = medical.Settings(steps=asked.steps, batch=32, width=16)
+    question = QUESTIONS[asked.question](asked.data)
+    settings = medical.Settings(steps=asked.steps, batch=asked.batch, width=asked.width)
     every = list(runs(question, asked.folder, asked.subsets, asked.seeds, settings))
     lines = list(summary(every))
     print(*lines, sep="\n")

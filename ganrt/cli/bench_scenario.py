@@ -142,8 +142,9 @@ def _loading(source: str, engine: Engine, typed: set[str]) -> Load:
 
 def _search(process: ScenarioProcess, plan: _Plan, report: ScenarioReport) -> None:
     wanted = plan.wanted
-    say(f"{process.loaded}: what it makes when all is there at once, for {_CAPACITY_SECONDS:g} s")
-    capacity = process.run(Scenario("offline", _CAPACITY_SECONDS, seed=wanted.seed))
+    length = min(_CAPACITY_SECONDS, 2 * plan.seconds)
+    say(f"{process.loaded}: what it makes when all is there at once, for {length:g} s")
+    capacity = process.run(Scenario("offline", length, seed=wanted.seed))
     if capacity.state != "ok" or not capacity.samples_a_second:
         report.outcome = capacity
         return

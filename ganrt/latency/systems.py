@@ -39,6 +39,7 @@ _FIRST = 8  # outputs that are kept whatever they are
 _CALIBRATION_S, _LEAST_CALLS = 0.5, 5
 _SLOWER = 1.4  # a query is announced as so much slower than measured; LoadGen then prepares 1.4 times what it needs
 _FASTER = 0.85  # and a sample of offline as faster, since it prepares 1.1 times what that would take
+_OWN_S = 5e-6  # of a sample offline: what LoadGen and the calls to and from it take
 _SPARE = 64  # requests
 
 Array: TypeAlias = "NDArray[Any]"
@@ -152,7 +153,7 @@ def _run_alone(tested: Tested, scenario: Scenario, folder: Path, record: Record)
                 record.answer(began, indices, outputs)
 
     took = _calibrate(lambda: make(range(size)))
-    expected_s = took / size * _FASTER if offline else took * _SLOWER
+    expected_s = took / size * _FASTER + _OWN_S if offline else took * _SLOWER
     log = drive(scenario, lambda complete: partial(issue, complete), expected_s, 0, folder)
     outcome = judge(scenario, log)
     outcome.batch = float(size)
@@ -215,7 +216,9 @@ def _calibrate(call: Callable[[], object], seconds: float = _CALIBRATION_S) -> f
 def _wrong(tested: Tested, scenario: Scenario, record: Record) -> str:
     """Why the answers cannot be right; empty when they can."""
     try:
-        tested.hold({"offline": tested.batch, "server": scenario.max_batch or 1}.get(scenario.name, scenario.rule.samples))
+        tested.hold(
+            {"offline": tested.batch, "server": scenario.max_batch or 1}.get(scenario.name, scenario.rule.samples)
+        )
     except GanrtError as problem:
         return str(problem)
     if len(record.kept) > 1 and len({output.tobytes() for output in record.kept.values()}) == 1:

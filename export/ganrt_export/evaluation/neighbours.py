@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Nearest", "ball_sums", "nearest"]
 
-_ROWS, _COLUMNS = 1_024, 4_096  # of a distance matrix at a time
+_ROWS, _COLUMNS = 1_024, 1_024  # of a distance matrix at a time
 _SLACK = 1e-9  # relative: what rounding may add to a squared distance
 
 
@@ -54,12 +54,13 @@ def ball_sums(
 def _nearest_rows(points: NDArray[np.float32], centres: NDArray[np.float32], k: int) -> Nearest:
     best, where = np.full((len(points), k), np.inf), np.zeros((len(points), k), np.int64)
     for _, columns, squares in _squares(points, centres):
-        values = np.concatenate([best, squares], axis=1)
-        indices = np.concatenate(
-            [where, np.broadcast_to(np.arange(columns.start, columns.stop), squares.shape)], axis=1
-        )
+        rows = np.flatnonzero(squares.min(axis=1) < best.max(axis=1))  # the others have all they need
+        squares = squares[rows]
+        near = np.argpartition(squares, min(k, squares.shape[1]) - 1, axis=1)[:, :k]
+        values = np.concatenate([best[rows], np.take_along_axis(squares, near, axis=1)], axis=1)
+        indices = np.concatenate([where[rows], near + columns.start], axis=1)
         chosen = np.argpartition(values, k - 1, axis=1)[:, :k]
-        best, where = np.take_along_axis(values, chosen, axis=1), np.take_along_axis(indices, chosen, axis=1)
+        best[rows], where[rows] = (np.take_along_axis(some, chosen, axis=1) for some in (values, indices))
     exact = np.stack(
         [np.linalg.norm(points.astype(np.float64) - centres[where[:, i]], axis=1) for i in range(k)], axis=1
     )
@@ -75,7 +76,9 @@ def _squares(a: NDArray[np.float32], b: NDArray[np.float32]) -> Iterator[tuple[s
         lengths = np.square(some).sum(axis=1)[:, None]
         for columns in _slices(len(b), _COLUMNS):
             others = b[columns] - middle
-            squares = lengths + np.square(others).sum(axis=1) - 2 * some @ others.T
+            squares = (-2 * some) @ others.T
+            squares += lengths
+            squares += np.square(others).sum(axis=1)
             yield rows, columns, np.maximum(squares, 0, out=squares)
 
 

@@ -104,10 +104,10 @@ class Discriminator(nn.Module):
         self.embedding = nn.Embedding(classes, _FEATURES)
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:
-        phi: Tensor = self.features(image)
+        phi: Tensor = self.features(image).float()  # scores are close to each other: not in BF16
         projection: Tensor = (phi * self.embedding(label)).sum(dim=1) / _FEATURES**0.5
         score: Tensor = self.score(phi).squeeze(1)
-        return score + projection
+        return score.float() + projection
 
 
 class Recipe(recipe.Recipe):
