@@ -18,8 +18,8 @@ from typing import Any, TypeAlias
 
 _Input: TypeAlias = tuple[str, Sequence[int | None]]  # type, and shape with None for the batch
 _BATCHES = (1, 2, 3, 8, 64, 1)  # odd, even, as large as ganrt's own calls get, more than a lane keeps, one again
-_ALWAYS = 3  # batches up to this one are tried however long they take
-_LONG_S = 0.25  # ganrt gives no larger batch to what takes longer
+_SMALL = 3  # batches up to this one may take _PATIENT_S
+_PATIENT_S, _LONG_S = 10.0, 0.25  # ganrt itself gives no larger batch to what takes longer than this
 
 
 def main() -> None:
@@ -44,11 +44,12 @@ def main() -> None:
 
 def _try(lane: Any, inputs: Mapping[str, _Input], first: int) -> None:
     """Batch `first` must run. The others may be refused: the trial is whether the process lives through them."""
-    each = _seconds(lane, inputs, first) / max(1, first)
+    last, each = first, _seconds(lane, inputs, first) / max(1, first)
     for batch in _BATCHES:
-        if batch <= _ALWAYS or each * batch <= _LONG_S:
+        if batch != last and each * batch <= (_PATIENT_S if batch <= _SMALL else _LONG_S):
             with suppress(RuntimeError):
                 each = _seconds(lane, inputs, batch) / batch
+            last = batch
 
 
 def _seconds(lane: Any, inputs: Mapping[str, _Input], batch: int) -> float:

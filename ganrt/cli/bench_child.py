@@ -20,7 +20,7 @@ _BLOCK_S = 0.005  # calls and reference kernel take turns as often as a neighbou
 
 class Request(msgspec.Struct, frozen=True):
     """`first`: nobody has loaded this generator in this way yet, so it is loaded twice. `judged`: outputs are held to
-    the bundle's references at the end. `seconds`: of timed calls."""
+    the bundle's references at the end. `paired`: another process takes turns with it. `seconds`: of timed calls."""
 
     source: str
     asked: Asked
@@ -30,6 +30,7 @@ class Request(msgspec.Struct, frozen=True):
     seed: int
     first: bool = False
     judged: bool = True
+    paired: bool = False
 
 
 def main() -> None:
@@ -65,6 +66,7 @@ def _timed(request: Request, turns: Turns) -> Timing:
             warm_up=max(_WARM_UP_S, request.seconds / 4),
             block=_BLOCK_S,
             judged=request.judged,
+            paired=request.paired,
             turn=turns.take,
         )
         row = generator.benchmark(request.batch, seed=request.seed, asked=request.asked, course=course)

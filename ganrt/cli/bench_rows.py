@@ -34,8 +34,8 @@ class Row:
         self.found: list[Timing] = []
         self.over = ""  # why no further process is started
 
-    def request(self, number: int, *, first: bool) -> Request:
-        """For process `number`; `first`: the first of all that load it in this way."""
+    def request(self, number: int, *, first: bool, paired: bool) -> Request:
+        """For process `number`; `first`: the first of all that load it in this way; `paired`: side by side."""
         settings = self.report.settings
         return Request(
             self.source,
@@ -46,6 +46,7 @@ class Row:
             settings.seed,
             first=first,
             judged=number == settings.processes - 1,
+            paired=paired,
         )
 
     def take(self, child: Child) -> None:
@@ -135,7 +136,8 @@ def _time(group: Sequence[Row], number: int, loaded: set[tuple[str, Asked]], tel
             for row in group:
                 way = (row.source, row.asked)
                 tell(str(row))
-                child = Child(row.command, row.request(number, first=way not in loaded), _named(tell, row))
+                request = row.request(number, first=way not in loaded, paired=len(group) > 1)
+                child = Child(row.command, request, _named(tell, row))
                 children.append(started.enter_context(child))
                 loaded.add(way)
                 child.asks()

@@ -31,7 +31,7 @@ class Course(NamedTuple):
 
     `seconds`: of calls at most; `until_known`: fewer, once `percentile` is known within 2 %. `warm_up`, `block`: as
     `Plan` has them. `judged`: the engine is held to the bundle's references afterwards. `turn`: is called before each
-    block, and may wait.
+    block, and may wait; `paired`: others run meanwhile, so the machine is looked at once, at the end.
     """
 
     seconds: float = 5.0
@@ -40,6 +40,7 @@ class Course(NamedTuple):
     warm_up: float | None = None
     block: float | None = None
     judged: bool = True
+    paired: bool = False
     turn: Callable[[], None] = lambda: None
 
 
@@ -72,7 +73,10 @@ def time_row(
     `judge` holds the engine to the bundle's references after the timing, and raises FidelityError when it fails. A
     failure is a row of the state "failed", without figures; so is an engine that breaks down.
     """
-    watch, peak, seen = Watch(max((one.threads for one in ran), default=1)), Peak(), Distinct()
+    before = resident()
+    watch = Watch(max((one.threads for one in ran), default=1))
+    ours = resident() - before  # the reference kernel's
+    peak, seen = Peak(), Distinct()
     row = Timing(batch, asked, "ok", ran, asked_percentile=course.percentile)
 
     def enough(samples: Sequence[float]) -> bool:
@@ -81,7 +85,8 @@ def time_row(
 
     def between() -> None:
         course.turn()
-        watch.look()
+        if not course.paired:
+            watch.look()
         peak.look()
 
     figures, fault = None, ""
@@ -98,13 +103,13 @@ def time_row(
     except KeyboardInterrupt:  # while the outputs were judged: every call had been timed by then
         found.stopped = "interrupted"
     row.stopped = found.stopped
-    row.memory = Memory(None, resident(), peak.end())
+    row.memory = Memory(None, round(resident() - ours, 1), round(peak.end() - ours, 1))
     note = "" if figures or fault or not course.judged else "not held to references: the bundle has none"
     note = "interrupted before the references were tried" if found.stopped == "interrupted" else note
     row.checks = Checks(seen.rows, seen.repeated, figures.psnr_db if figures else None, note)
     if not watch.looked:
         watch.look()
-    row.noise = watch.end()
+    row.noise = watch.end(alone=not course.paired)
     if fault or not found.samples:
         row.state, row.fault = ("failed", fault) if fault else ("interrupted", "")
         return row

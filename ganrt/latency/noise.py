@@ -85,8 +85,8 @@ class Watch:
         self._reference.append(self._run() * 1000)
         self._clocks.extend(_clocks())
 
-    def end(self) -> Noise:
-        """Everything since the beginning; at least one `look` lies between."""
+    def end(self, *, alone: bool = True) -> Noise:
+        """Everything since the beginning; at least one `look` lies between. Not `alone`: what others did is meant."""
         if self._kernel is not None:
             self._kernel.close()
         begun, ended = self._begun, _counters()
@@ -99,7 +99,7 @@ class Watch:
             reference_spread=_spread(self._reference),
             slowed=_slowed(self._reference),
             cores=len(cores),
-            others=None if others is None else max(0.0, others - (ended.own - begun.own)) / wall,
+            others=max(0.0, others - (ended.own - begun.own)) / wall if others is not None and alone else None,
             steal=None if stolen is None else stolen / (wall * len(cores)),
             clock_mhz=(min(self._clocks), max(self._clocks)) if self._clocks else None,
             load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,

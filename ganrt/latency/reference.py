@@ -1,9 +1,10 @@
 """The reference kernel: fixed work of the kinds that a generator is made of, timed beside its calls.
 
 When it takes longer, so does everything, because a clock fell or a neighbour of a shared host woke up; a latency over
-the kernel's time is the same on either day. Four kinds, because a neighbour slows each differently: Python, arithmetic
-in cache, weights streamed through the cache, and arithmetic on several cores at once. Each product is small enough that
-no BLAS takes threads for it, so the kernel leaves the engine's cores alone while the engine runs.
+the kernel's time is the same on either day. Of many kinds of work that were tried, those that follow a generator's
+latency best are matrix products in cache, as they come and once warm, on one core and on several at once, and a pass
+over more memory than the core's own cache holds (benchmarks/repeatability). Each product is small enough that no BLAS
+takes threads for it, so the kernel leaves the engine's cores alone while the engine runs.
 """
 
 from __future__ import annotations
@@ -19,19 +20,17 @@ from numpy.typing import NDArray
 
 __all__ = ["Reference"]
 
-_SIDE = 64  # of each matrix: OpenBLAS takes threads only beyond 64 x 64 x 64
-_PRODUCTS, _STREAMED = 40, 256  # matrices: 2 MiB of operands, and 4 MiB of weights
-_ADDITIONS = 5000
+_SIDE, _PRODUCTS = 64, 40  # of matrices; OpenBLAS takes threads only beyond 64 x 64 x 64
+_PASSED, _PASSES = 2 << 20, 2  # numbers, 8 MiB
 _MOST_THREADS = 4
 
 
 class Reference:
-    """Call it: a millisecond or two, and the geometric mean of the parts in seconds. `close` ends its threads."""
+    """Call it: two or three milliseconds, and the geometric mean of the parts in seconds. `close` ends its threads."""
 
     def __init__(self, threads: int = 1) -> None:
         """`threads`: those of the engine; the part on several cores is left out when it is 1."""
-        self._products = _products(0)
-        self._streamed = _streamed()
+        self._products, self._passes = _products(0), _passes()
         self._jobs = [SimpleQueue[bool]() for _ in range(1, min(threads, _MOST_THREADS))]
         self._done: SimpleQueue[float] = SimpleQueue()
         for number, jobs in enumerate(self._jobs, 1):
@@ -40,7 +39,7 @@ class Reference:
             self()
 
     def __call__(self) -> float:
-        parts = [_timed(_additions), _warm(self._products), _timed(self._streamed)]
+        parts = [_timed(self._products), _timed(self._products), _timed(self._passes)]
         if self._jobs:
             parts.append(self._together())
         return math.exp(sum(map(math.log, parts)) / len(parts))
@@ -51,7 +50,7 @@ class Reference:
         self._jobs.clear()
 
     def _together(self) -> float:
-        """The same on every thread at once; waking them up is not counted."""
+        """The products on every thread at once; waking them up, and their first products, are not counted."""
         for jobs in self._jobs:
             jobs.put(True)
         own = _warm(self._products)
@@ -64,9 +63,8 @@ def _work(run: Callable[[], object], jobs: SimpleQueue[bool], done: SimpleQueue[
 
 
 def _warm(run: Callable[[], object]) -> float:
-    """The mean of two runs after an untimed one."""
     run()
-    return (_timed(run) + _timed(run)) / 2
+    return _timed(run)
 
 
 def _timed(run: Callable[[], object]) -> float:
@@ -76,22 +74,15 @@ def _timed(run: Callable[[], object]) -> float:
 
 
 def _products(seed: int) -> Callable[[], NDArray[np.float32]]:
-    a, b = _numbers(seed, _PRODUCTS, _SIDE, _SIDE), _numbers(seed + 1, _PRODUCTS, _SIDE, _SIDE)
+    a, b = (_numbers(seed + part, _PRODUCTS, _SIDE, _SIDE) for part in (0, 1))
     c = np.empty_like(a)
     return lambda: np.matmul(a, b, out=c)
 
 
-def _streamed() -> Callable[[], NDArray[np.float32]]:
-    weights, vectors = _numbers(0, _STREAMED, _SIDE, _SIDE), _numbers(1, _STREAMED, _SIDE, 1)
-    made = np.empty_like(vectors)
-    return lambda: np.matmul(weights, vectors, out=made)
+def _passes() -> Callable[[], object]:
+    numbers = np.ones(_PASSED, np.float32)
+    return lambda: [np.add.reduce(numbers) for _ in range(_PASSES)]
 
 
 def _numbers(seed: int, *shape: int) -> NDArray[np.float32]:
     return np.random.Generator(np.random.Philox(key=seed)).uniform(-1, 1, shape).astype(np.float32)
-
-
-def _additions() -> None:
-    total = 0
-    for number in range(_ADDITIONS):
-        total += number

@@ -24,6 +24,7 @@ from ganrt.bundle import Bundle
 from ganrt.cli import main
 from ganrt.errors import ArgumentError
 from ganrt_export import families
+from ganrt_export.commands.train import _agreement
 from ganrt_export.training.datasets.at_hand import prepare
 from ganrt_export.training.loop import train
 from ganrt_export.training.losses import Wasserstein
@@ -177,6 +178,26 @@ def test_the_bundle_writes_the_modules_sounds_as_wav_files(trained: Trained, tmp
             assert (stored.getframerate(), stored.getnframes()) == (8_000, 1_024)
             pcm = np.frombuffer(stored.readframes(1_024), "<i2") / 32768
         np.testing.assert_allclose(pcm, sound[0], atol=2 / 32768)
+
+
+def test_the_command_trains_on_an_npz_and_tells_of_engines_without_pixels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).integers(-9_000, 9_000, (8, 256)).astype(np.int16)
+    np.savez(tmp_path / "sounds.npz", sounds=noise)
+    settings = ["length=256", "width=2", "critic_steps=1", "sample_rate=8000"]
+    words = ["train", "wavegan", "--data", f"{tmp_path}/sounds.npz", "--steps", "2", "--batch", "2"]
+    words += ["--work-dir", f"{tmp_path}/run", "-o", f"{tmp_path}/x.ganrt", *(f"--set={one}" for one in settings)]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert "dB from PyTorch\n" in told
+    assert "pixels" not in told
+    assert Bundle.open(tmp_path / "x.ganrt").manifest.spec.output.sample_rate == 8_000
+
+
+def test_an_engine_that_may_not_serve_is_told_of_with_its_reason() -> None:
+    told = _agreement({"engine": "MNN 3.6.1", "psnr_db": 0.0, "fault": "An output is 0.00045 off."})
+    assert told == "MNN 3.6.1 will not serve it. An output is 0.00045 off."
 
 
 def test_its_weights_are_read_as_a_wavegan_checkpoint(trained: Trained) -> None:

@@ -61,7 +61,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(params=["onnxruntime", "openvino"])
 def generator(bundle: Bundle, request: pytest.FixtureRequest) -> Iterator[Generator]:
-    with Generator.load(bundle.path, backend=request.param) as loaded:
+    with Generator.load(bundle.path, backend=request.param, precision="fp32") as loaded:
         yield loaded
 
 

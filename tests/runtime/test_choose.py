@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ganrt import ArgumentError, BackendError, Bundle, FidelityError, Generator, cache
+from ganrt.backends import NAMES, available
 from ganrt.backends.acceptance import References
 from ganrt.backends.base import SessionInfo
 from ganrt.backends.choose import Choice, Effort, Way, choose, ways
@@ -14,15 +15,18 @@ from ganrt.backends.choose import Choice, Effort, Way, choose, ways
 class Engine:
     """A session over numpy, that answers from the bundle's own references: as slow, or as wrong, as a test wants."""
 
-    def __init__(self, bundle, name, *, seconds=0.0, fault=0.0, precision="fp32"):
+    def __init__(self, bundle, name, *, seconds=0.0, fault=0.0, precision="fp32", most=1 << 30):
         self.info = SessionInfo(name, f"{name} 1.0.0", "CPU", precision, 1)
         self.references, self.seconds, self.fault, self.runs = References(bundle), seconds, fault, 0
+        self.most = most
 
     def empty(self, shape, dtype):
         return np.empty(shape, dtype)
 
     def run(self, inputs, outputs):
         self.runs += 1
+        if len(inputs["z"]) > self.most:
+            raise BackendError(f"{self.info.engine} takes no batch above {self.most}.")
         if self.seconds:  # to sleep for no time gives the processor away
             time.sleep(self.seconds)
         raw = self.references.raw[self.references.rows(len(inputs["z"]))] + np.float32(self.fault)
@@ -82,6 +86,13 @@ def test_an_engine_that_gets_the_picture_wrong_never_serves(bundle):
     choice = decide(bundle, onnxruntime=wrong, openvino=right)
     assert choice.best() == "openvino"
     assert "onnxruntime refused: onnxruntime 1.0.0 (fp32) at batch 1 does not reproduce" in choice.why()
+
+
+def test_an_engine_that_fails_at_a_large_batch_does_not_serve_and_the_other_does(bundle):
+    small, right = Engine(bundle, "onnxruntime", most=6), Engine(bundle, "openvino", seconds=0.002)
+    choice = decide(bundle, onnxruntime=small, openvino=right)
+    assert choice.best() == "openvino"
+    assert choice.refused == {"onnxruntime": "onnxruntime 1.0.0 takes no batch above 6."}
 
 
 def test_when_every_engine_gets_it_wrong_that_is_the_error(bundle):
@@ -195,7 +206,7 @@ def test_a_thorough_search_tries_every_number_of_threads_anew(bundle):
 
 def test_what_is_asked_for_narrows_the_ways(bundle):
     free = ways(bundle, backend="auto", precision="auto", form="auto")
-    assert {way.backend for way in free} >= {"onnxruntime", "openvino"}
+    assert {way.backend for way in free} == {name for name in NAMES if available(name)}
     assert {way.precision for way in free} <= {"fp32", "bf16"}
     assert free[0] == Way("onnxruntime")
     assert ways(bundle, backend="openvino", precision="fp32", form="plain") == (Way("openvino"),)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganrt.cli.options import Backend, Json, Precision, Threads, Truncation
+from ganrt.cli.options import WHAT, WHERE, Backend, Json, Precision, Threads, Truncation
 from ganrt.errors import ArgumentError, OutputError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_DATA, _FEATURES, _SAMPLES, _OUT = "What to judge by", "What to measure in", "What is judged", "Where it goes"
+_DATA, _FEATURES = "What to judge by", "What to measure in"
 
 
 def command(
@@ -85,27 +85,27 @@ def command(
     n: Annotated[
         int | None,
         typer.Option(
-            "-n", metavar="N", help="Samples; by default as many as held out, up to 10,000.", rich_help_panel=_SAMPLES
+            "-n", metavar="N", help="Samples; by default as many as held out, up to 10,000.", rich_help_panel=WHAT
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(metavar="N", help="The same seed gives the same samples.", rich_help_panel=_SAMPLES)
+        int, typer.Option(metavar="N", help="The same seed gives the same samples.", rich_help_panel=WHAT)
     ] = 0,
     labels: Annotated[
         str,
         typer.Option(
             metavar="HOW",
             help="Classes to draw: data (as often as there), uniform (all alike); auto: data where the classes fit.",
-            rich_help_panel=_SAMPLES,
+            rich_help_panel=WHAT,
         ),
     ] = "auto",
     truncation: Truncation = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="All of it as one page.", rich_help_panel=_OUT)
+        Path | None, typer.Option(metavar="FILE.html", help="All of it as one page.", rich_help_panel=WHERE)
     ] = None,
     png: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Samples beside their nearest training pictures.", rich_help_panel=_OUT),
+        typer.Option(metavar="FILE.png", help="Samples beside their nearest training pictures.", rich_help_panel=WHERE),
     ] = None,
     json: Json = False,
     compare: Annotated[
@@ -125,8 +125,8 @@ def command(
     \b
     Examples:
       ganrt evaluate digits --data mnist --html digits.html
-      ganrt evaluate faces.ganrt --data faces/ --held-out others/ --features inception
-      ganrt evaluate faces.ganrt --data faces.npz --features train --epochs 4 -n 2000 --json > new.json
+      ganrt evaluate faces.ganrt --data faces/ --features inception
+      ganrt evaluate faces.ganrt --data faces.npz -n 2000 --json > new.json
       ganrt evaluate --compare old.json new.json
     """
     if compare is not None:

@@ -97,9 +97,10 @@ def command(
 
     \b
     Examples:
-      ganrt train cgan -o digits.ganrt                         the digits that ship with ganrt
-      ganrt train cgan --steps 300 --work-dir runs/trial       a trial of minutes, blurred digits
-      ganrt train cgan --data ~/mnist --seed 1 -o other.ganrt --work-dir runs/other
+      ganrt train cgan -o digits.ganrt     the digits that ship with ganrt
+      ganrt train vae --smoke              any recipe, in seconds
+      ganrt train dcgan-faces --data photos/ --size 64 -o faces.ganrt
+      ganrt train gan --data ~/fashion --seed 1 --work-dir runs/fashion
     """
     file = recipes.find(recipe)
     given = {"size": size, "steps": steps, "batch": batch, "accumulate": accumulate, "learning_rate": lr}
@@ -199,9 +200,7 @@ def _train(
     if "classes" in bundle.manifest.quality:
         shown.print(_table(bundle.manifest.quality))
     for engine in bundle.manifest.fidelity["fp32"].values():
-        shown.print(
-            f"{engine['engine']}: {engine['psnr_db']:.0f} dB from PyTorch, {engine['identical']:.3%} of pixels equal"
-        )
+        shown.print(_agreement(engine), soft_wrap=True)
     shown.print(f"{output}: {output.stat().st_size:,} bytes. See it: ganrt sample {output}", soft_wrap=True)
 
 
@@ -265,6 +264,14 @@ def _bar(console: Console, steps: int, batch: int) -> Iterator[Callable[[int, st
             progress.update(task, completed=done, note=note, rate=rate)
 
         yield advance
+
+
+def _agreement(engine: Mapping[str, Any]) -> str:
+    """How near an engine came to PyTorch, or why it may not serve; pixels are told of where there are any."""
+    if "fault" in engine:
+        return f"{engine['engine']} will not serve it. {engine['fault']}"
+    pixels = f", {engine['identical']:.3%} of pixels equal" if "identical" in engine else ""
+    return f"{engine['engine']}: {engine['psnr_db']:.0f} dB from PyTorch{pixels}"
 
 
 def _table(quality: Mapping[str, Any]) -> Table:

@@ -85,6 +85,7 @@ def open_subject(generator: Generator, source: Path, held_out: Path | None, plan
     count = min(len(reference), _SAMPLES) if plan.samples is None else plan.samples
     chosen, kind, asked = _labels(generator, real, plan, count)
     samples = Samples(generator, count, plan.seed, chosen, plan.truncation)
+    iter(samples)  # what the generator does not take is told before any work
     return Subject(samples, real, plan, asked, kind)
 
 

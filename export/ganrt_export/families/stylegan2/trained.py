@@ -68,7 +68,7 @@ class Mapping(nn.Module):
     @torch.no_grad()
     def follow(self, w: Tensor) -> None:
         """Moves the mean of w towards that of these, [batch, w_dim]."""
-        self.w_avg.lerp_(w.float().mean(dim=0), 1 - _AVERAGE)  # float32 under autocast too
+        self.w_avg.lerp_(w.mean(dim=0), 1 - _AVERAGE)
 
 
 class SynthesisLayer(nn.Module):

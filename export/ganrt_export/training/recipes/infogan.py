@@ -1,4 +1,4 @@
-"""InfoGAN: digits whose class, slant and width are inputs, found unaided.
+"""InfoGAN: digits whose class, slant and width it finds unaided.
 
 Chen et al. 2016 (arXiv:1606.03657). Beside noise the generator takes codes c, a category of ten and two numbers, and
 learns to keep them readable: the discriminator's network, with a second head Q, reads them back from the picture, and

@@ -1,4 +1,4 @@
-"""Class-conditional GAN for small labelled sets, such as MedMNIST's.
+"""Class-conditional GAN of small labelled sets, as MedMNIST's.
 
 The losses of `cgan` (relativistic pairs, R1 and R2 every few steps, averaged weights) on pictures of 28 to 128 pixels,
 grey or coloured, with as many classes as the data have; the generator is a conditional DCGAN in the layout that `ganrt

@@ -1,4 +1,4 @@
-"""Variational autoencoder: pictures from a latent space that has an encoder.
+"""Variational autoencoder: pictures, and an encoder beside them.
 
 Kingma and Welling 2013 (arXiv:1312.6114). The encoder gives q(z | x) = N(mean, variance), the decoder p(x | z), and
 
