@@ -1,7 +1,8 @@
 """What a step of `ganrt train` costs beside the same step in a bare PyTorch loop: same networks, loss, data and batch.
 
-The bare loop has no checkpoints, no table, no look at gradients. `tutorial` is the same with the generator's step on
-the samples that the discriminator has just seen, which saves drawing others. Target: at most 1.1 times the bare step.
+The bare loops have no checkpoints, no table, no look at gradients. One draws samples for each side's step ("bare", as
+the recipe gan does), the other shows the discriminator the generator's own ("tutorial", as dcgan-mnist does). Target:
+at most 1.1 times the step of the loop that computes the same.
 """
 
 from __future__ import annotations

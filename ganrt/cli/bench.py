@@ -27,7 +27,7 @@ from .scenario_options import (
     Wanted,
     typed,
 )
-from .terminal import plain, print_json, say, show, waiting
+from .terminal import plain, say, show, waiting
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
@@ -93,13 +93,22 @@ def command(
     max_batch: MaxBatch = None,
     max_delay: MaxDelay = "0ms",
     logs: Logs = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="NAME_OR_FILE", help="The old one: both at once, in turns.", rich_help_panel=_COMPARE),
+    ] = None,
+    against_python: Annotated[
+        Path | None,
+        typer.Option(metavar="PYTHON", help="Whose ganrt is the old one.", rich_help_panel=_COMPARE),
+    ] = None,
     compare: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="OLD.json NEW.json", help="Faster, slower, or within noise.", rich_help_panel=_COMPARE),
+        typer.Option(metavar="OLD.json NEW.json", help="Two results of --json.", rich_help_panel=_COMPARE),
     ] = None,
     limit: Annotated[
-        str, typer.Option(metavar="SHARE", help="A slowdown beyond it exits with 1.", rich_help_panel=_COMPARE)
-    ] = "5%",
+        str | None,
+        typer.Option(metavar="SHARE", help="A slowdown beyond it exits with 1.", rich_help_panel=_COMPARE),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Time a generator: latency as bounds that hold at 99 % confidence, throughput, jitter, memory.
@@ -112,6 +121,10 @@ def command(
     that arrive at random; with --slo, the highest rate is found that keeps the latency. Exits with 1 unless the run is
     valid.
 
+    Each row is timed in several processes, a few calls at a time beside a reference kernel. --compare tells faster,
+    slower and within noise apart over processes, each over the kernel; --against times both side by side, takes no
+    longer, and tells much smaller changes.
+
     \b
     Examples:
       ganrt bench digits
@@ -122,6 +135,8 @@ def command(
       ganrt bench faces.ganrt --scenario server --target-qps 200 --slo 50ms
       ganrt bench faces.ganrt --slo 20ms --percentile 99
       ganrt bench faces.ganrt --scenario offline --compliant --logs loadgen/
+      ganrt bench new.ganrt --against old.ganrt
+      ganrt bench faces.ganrt --against-python ../last-release/.venv/bin/python
       ganrt bench --compare old.json new.json --limit 5%
     """
     if compare is not None:
@@ -152,6 +167,17 @@ def command(
         check_settings(size, seconds, percentile, processes)
     bundle = Bundle.open(source)
     asked, skipped = asked_for(bundle, _words(backend), _words(precision), form, cores)
+    if against is not None or against_python is not None:
+        from .bench_against import bench_against
+
+        old, half = Bundle.open(against or source), seconds / 2
+        asked_for(old, _words(backend), _words(precision), form, cores)
+        reports = (
+            new_report(old, half, percentile, seed, processes),
+            new_report(bundle, half, percentile, seed, processes),
+        )
+        bench_against(source, against or source, against_python, asked, sizes, reports, _share(limit), json)
+        return
     report = new_report(bundle, seconds, percentile, seed, processes)
     report.skipped.update(skipped)
     rows = [(Row(report, source, one, size),) for one in asked for size in sizes]
@@ -211,18 +237,12 @@ def _typed(context: typer.Context) -> list[str]:
     return words
 
 
-def _compare(old: Path, new: Path, limit: float, json: bool) -> None:
+def _compare(old: Path, new: Path, limit: float | None, json: bool) -> None:
     from ..latency.compare import compare
-    from ..latency.report import comparison_lines, comparison_table
     from ..latency.results import read
+    from .bench_against import show_comparison
 
-    found = compare(read(old), read(new), limit=limit)
-    if json:
-        print_json(found)
-    else:
-        show(comparison_table(found), "", *map(plain, comparison_lines(found)))
-    if found.regressed:
-        raise typer.Exit(1)
+    show_comparison(compare(read(old), read(new), limit=limit), json)
 
 
 def _no_more_interruptions() -> None:
@@ -248,8 +268,10 @@ def _numbers(name: str, text: str) -> list[int]:
     return list(dict.fromkeys(map(int, words)))
 
 
-def _share(text: str) -> float:
+def _share(text: str | None) -> float | None:
     """ "5%" and "0.05" alike."""
+    if text is None:
+        return None
     found = re.fullmatch(r"\s*(\d{1,4}(?:\.\d{1,6})?)\s*(%?)\s*", text)
     share = float(found[1]) / (100 if found[2] else 1) if found else -1.0
     if not 0 <= share <= 10:

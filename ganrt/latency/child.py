@@ -97,7 +97,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._words,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
+                env=_environment(command[0]),
             )
         except OSError as problem:
             self._words.close()
@@ -170,6 +170,14 @@ class Child:
         words = [line for line in self._words.read().decode(errors="replace").splitlines() if line.strip()]
         last = f": {legible(words[-1], _MOST_SAID)}" if words else ""
         return Line("fault", f"BackendError The process that was measured {how}{last}")
+
+
+def _environment(python: str) -> dict[str, str]:
+    """What is imported here is imported there; another Python has its own."""
+    names = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if python == sys.executable:
+        names["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    return names
 
 
 def alternate(children: Sequence[Child]) -> None:

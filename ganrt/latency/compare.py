@@ -29,7 +29,7 @@ from .processes import parts
 from .ranks import Shift, shift, shift_of_pairs
 from .results import EngineCall, Report, Timing
 
-__all__ = ["FLOOR", "SIDE_BY_SIDE", "TWO_RESULTS", "Change", "Comparison", "compare", "judge"]
+__all__ = ["FLOOR", "LEAST", "SIDE_BY_SIDE", "TWO_RESULTS", "Change", "Comparison", "compare", "judge"]
 
 TWO_RESULTS, SIDE_BY_SIDE = "two results", "side by side"
 FLOOR = {TWO_RESULTS: 0.025, SIDE_BY_SIDE: 0.015}
@@ -37,7 +37,7 @@ CONFIDENCE = 0.95
 _LEVEL = 50  # percent
 _DOUBT = 0.2  # of what the machine changed by, on the logarithm
 _CROWDED = 0.1  # cores that others kept busy in one result and not in the other
-_LEAST = {TWO_RESULTS: 5, SIDE_BY_SIDE: 6}  # processes, for an interval of the confidence
+LEAST = {TWO_RESULTS: 5, SIDE_BY_SIDE: 6}  # processes, for an interval of the confidence
 _TEST = {
     TWO_RESULTS: "two results, each over the reference kernel timed between its calls; Mann-Whitney over processes",
     SIDE_BY_SIDE: "side by side, processes in pairs that took turns; Wilcoxon's signed ranks over pairs",
@@ -110,10 +110,10 @@ def judge(old: Timing, new: Timing, kind: str = TWO_RESULTS) -> Change:
     before, after = _levels(old), _levels(new)
     change = Change(_name(old), "cannot tell", old_ms=_middle(before.calls), new_ms=_middle(after.calls))
     fewest = min(len(before.calls), len(after.calls))
-    if fewest < _LEAST[kind]:
+    if fewest < LEAST[kind]:
         change.ratio = (change.new_ms or 0.0) / (change.old_ms or 1.0)
         number = "1 process is" if fewest == 1 else f"{fewest} processes are"
-        change.note = f"{number} too few, {_LEAST[kind]} are needed; measure it again with --processes 10"
+        change.note = f"{number} too few, {LEAST[kind]} are needed; measure it again with --processes 10"
         return change
     found = _side_by_side(before, after, change) if kind == SIDE_BY_SIDE else _two_results(before, after, change)
     change.equal, change.low, change.high = (math.exp(value) for value in found)

@@ -20,14 +20,13 @@ from ganrt.cli.bench_page import commands, explain
 from ganrt.environment import describe
 from ganrt.generator import Generator
 from ganrt.latency import html
-from ganrt.latency.bench import _fill
+from ganrt.latency.bench import summarize
 from ganrt.latency.energy import Energy
 from ganrt.latency.html import Details, Exhibit, page
 from ganrt.latency.html.svg import Labels, Linear, Log, Tail
 from ganrt.latency.html.text import ms, number, text
 from ganrt.latency.html.throughput import knee
-from ganrt.latency.measure import Measured
-from ganrt.latency.results import Asked, EngineCall, Report, Settings, Timing
+from ganrt.latency.results import Asked, EngineCall, Process, Report, Settings, Timing
 from ganrt.latency.roofline import Arithmetic, Copying, Roof
 
 SECTIONS = ["rows", "distribution", "percentiles", "throughput"]  # of a report alone
@@ -242,7 +241,9 @@ def row(samples, batch=1, asked=None):
     """A row with these times in milliseconds, its figures computed as they are for every row."""
     call = EngineCall(batch, 1, "onnxruntime", "ONNX Runtime 1.0", "CPU", "fp32", "plain", 1)
     made = Timing(batch, asked or Asked(), "ok", [call])
-    _fill(made, Measured(samples=[one / 1000 for one in samples], blocks=[len(samples)], steady=True))
+    made.samples_ms, made.blocks = list(samples), [len(samples)]
+    made.processes = [Process(len(samples), 1, 0)]
+    summarize(made)
     return made
 
 

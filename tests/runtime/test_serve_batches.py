@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -258,6 +260,27 @@ def test_a_cancelled_request_is_not_computed(gate):
     assert gate.calls == [1, 2]
     with pytest.raises(CancelledError):
         dropped.result(0)
+
+
+def test_ctrl_c_ends_the_waiting_and_the_request_is_not_computed(gate):
+    with gated(gate, max_batch=4) as server:
+        server.submit()
+        assert gate.entered.wait(10)
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            server.sample(2)
+        gate.open.set()
+        assert_alike(server.sample(3, seed=4), gate.generator.sample(3, seed=4))
+    assert gate.calls == [1, 3]
+
+
+def test_who_waits_gets_the_error_of_its_batch(gate):
+    gate.problems = [BackendError("The engine broke.")]
+    gate.open.set()
+    with gated(gate) as server:
+        with pytest.raises(BackendError, match="The engine broke"):
+            server.sample()
+        assert_alike(server.sample(seed=2), gate.generator.sample(seed=2))
 
 
 def test_a_batch_of_cancelled_requests_is_no_call(gate):

@@ -69,7 +69,7 @@ class Data(Protocol):
 class Settings:
     """How to train; every field is written into the bundle's provenance. A recipe adds fields and its own defaults."""
 
-    steps: int = 10_000  # of the last turn, which is the generator's
+    steps: int = 10_000  # in each of which every turn is taken
     batch: int = 64  # samples a loss sees
     accumulate: int = 1  # parts that a batch is computed in, one after the other, where memory is short
     learning_rate: float = 2e-4  # Adam
