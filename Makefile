@@ -8,8 +8,9 @@ PIP := -m pip --disable-pip-version-check --quiet
 help: ## these lines
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: .venv-demo/installed ## draw digits.png with the generator that ships inside ganrt
+demo: .venv-demo/installed ## draw digits.png with the generator that ships inside ganrt, and say how fast that is here
 	@.venv-demo/bin/ganrt sample digits -n 100 --seed 7 --label 0-9 --columns 10 -o digits.png
+	@.venv-demo/bin/ganrt bench digits --quick --batch 1,100
 
 test: check unit wheel ## everything that must pass: format, lint, types, imports, tests, the wheel
 

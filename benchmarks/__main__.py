@@ -17,6 +17,7 @@ NAMES = (
     "league",
     "dynamic_batching",
     "training_step",
+    "repeatability",
 )
 
 

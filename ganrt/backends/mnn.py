@@ -142,7 +142,11 @@ class MnnSession:
     def _output(self, name: str, results: Mapping[str, NDArray[Any]]) -> tuple[Port, NDArray[Any]]:
         if name not in results:
             raise ValueError(f"there is no output '{name}'; this graph gives: {', '.join(self._outputs)}")
-        return self._outputs[name], results[name]
+        port, result = self._outputs[name], results[name]
+        rank = len(port.shape)
+        if result.ndim > rank and set(result.shape[rank:]) == {1}:  # convolutions over time are pictures to MNN
+            result = result.reshape(result.shape[:rank])
+        return port, result
 
     @contextmanager
     def _computed(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[dict[str, NDArray[Any]]]:

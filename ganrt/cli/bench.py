@@ -72,7 +72,7 @@ def command(
         int, typer.Option(metavar="N", help="Among which each row is shared out, in turns.", rich_help_panel=_WHAT)
     ] = 10,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A second, one process, a line; no comparing.", rich_help_panel=_WHAT)
+        bool, typer.Option("--quick", help="One process, half a second, a line.", rich_help_panel=_WHAT)
     ] = False,
     percentile: Annotated[
         float, typer.Option(metavar="P", help="To be told with the interval it lies in.", rich_help_panel=_WHAT)
@@ -155,6 +155,7 @@ def command(
     from ..bundle import Bundle
     from ..latency.bench import check_settings
     from ..latency.html import Details, page
+    from ..latency.report import quick_lines
     from ..media.atomic import Replacement
     from .bench_page import commands, explain
     from .bench_rows import Row, asked_for, fill
@@ -193,6 +194,8 @@ def command(
         _no_more_interruptions()
     if json:
         show(msgspec.json.encode(report).decode())
+    elif quick:
+        show(*map(plain, quick_lines(report)))
     else:
         _print(report)
     if report.interrupted:

@@ -1,18 +1,18 @@
 """Faster, slower, within noise, or not to be told: two benchmarks compared.
 
-A process is one sample. Its level is the lower quartile of its calls, which a neighbour's bursts reach last (Chen and
-Revels 2016, "Robust benchmarking in noisy environments", arXiv:1608.04295, argue for low quantiles), and what two sets
-of levels differ by is bounded by rank statistics over the processes (see `ranks`). There are two kinds of comparison:
+A process is one sample: its level is the median of its calls, and what two sets of levels differ by is bounded by rank
+statistics over the processes (see `ranks`), which a few disturbed processes do not move. There are two kinds:
 
-- "two results": measured at different times, on a machine that has changed meanwhile. Each level is taken over that of
-  the reference kernel, which was timed between the calls of the same process; the ratio is the verdict's. It follows
-  the machine well but not exactly, so the interval is widened by a fifth of what the machine changed by.
-- "side by side": in pairs of processes that took turns, a few calls each. Each pair gives one ratio, nothing is taken
-  over anything, and a smaller change can be told.
+- "two results" were measured at different times, on a machine that has changed meanwhile. Each level is taken over that
+  of the reference kernel, which was timed between the calls of the same process. The kernel follows the machine
+  without bias but not exactly, so the interval is widened by a tenth of what the machine changed by.
+- "side by side" are pairs of processes that took turns, a few calls each. Each pair gives one ratio, nothing has to be
+  taken over anything, and a smaller change can be told.
 
-A change is called one when the interval leaves out 1 and the ratio is beyond the floor; no change, when the interval
+A change is called one when the interval leaves out 1 and the ratio is beyond the floor; within noise, when the interval
 leaves out twice the floor on either side. Everything else cannot be told; so is what other programs disturbed in one
-result and not in the other.
+result and not in the other. Lower quantiles than the median, which Chen and Revels 2016 (arXiv:1608.04295) advise, were
+tried: they scattered more here, because a call waits for two cores (benchmarks/repeatability).
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ __all__ = ["FLOOR", "LEAST", "SIDE_BY_SIDE", "TWO_RESULTS", "Change", "Compariso
 TWO_RESULTS, SIDE_BY_SIDE = "two results", "side by side"
 FLOOR = {TWO_RESULTS: 0.025, SIDE_BY_SIDE: 0.015}
 CONFIDENCE = 0.95
-_LEVEL = 50  # percent
-_DOUBT = 0.2  # of what the machine changed by, on the logarithm
+_DOUBT = 0.1  # of what the machine changed by, on the logarithm
 _CROWDED = 0.1  # cores that others kept busy in one result and not in the other
 LEAST = {TWO_RESULTS: 5, SIDE_BY_SIDE: 6}  # processes, for an interval of the confidence
 _TEST = {
@@ -47,7 +46,7 @@ _TEST = {
 class Change(msgspec.Struct):
     """One row in both. `verdict`: "faster", "slower", "within noise", "cannot tell", "failed".
 
-    `old_ms`, `new_ms`: lower quartiles of the calls, medians of the processes; `ratio`: new over old, above 1 is
+    `old_ms`, `new_ms`: medians of the calls, and of the processes; `ratio`: new over old, above 1 is
     slower, as measured. `machine`: the same of the reference kernel, so what of `ratio` is the machine's, None side by
     side. `equal`: the ratio on an equal machine, with its 95 % interval `low` .. `high`; the verdict's. `regressed`:
     slower by more than the limit, or failed now.
@@ -123,7 +122,9 @@ def judge(old: Timing, new: Timing, kind: str = TWO_RESULTS) -> Change:
         change.verdict = "cannot tell"
         change.note = f"others kept {crowd[0]:.2g} cores busy in the old result and {crowd[1]:.2g} in the new one"
     elif change.verdict == "cannot tell":
-        change.note = f"known no better than {change.low:.3f} .. {change.high:.3f}; --seconds makes it narrower"
+        change.note = "the machine is too unsteady; more --seconds and --processes, or --against, tell more"
+        if kind == SIDE_BY_SIDE:
+            change.note = "the machine is too unsteady; more --seconds and --processes tell more"
     return change
 
 
@@ -153,8 +154,8 @@ def _verdict(found: Shift, floor: float) -> str:
 
 def _levels(row: Timing) -> _Levels:
     found = list(parts(row))
-    calls = [float(np.log(np.percentile(part.calls, _LEVEL))) for part in found]
-    return _Levels(calls, [float(np.log(np.percentile(part.reference, _LEVEL))) for part in found])
+    calls = [math.log(np.median(part.calls)) for part in found]
+    return _Levels(calls, [math.log(np.median(part.reference)) for part in found])
 
 
 def _middle(levels: Sequence[float]) -> float:

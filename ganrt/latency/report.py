@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from statistics import median
 from typing import TYPE_CHECKING
 
-from .compare import Comparison
+from .compare import TWO_RESULTS, Comparison
 from .percentiles import Percentile
 from .results import EngineCall, Report, Timing
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["comparison_lines", "comparison_table", "lines", "table"]
+__all__ = ["comparison_lines", "comparison_table", "lines", "quick_lines", "table"]
 
 
 def table(report: Report) -> Table:
@@ -58,14 +59,29 @@ def lines(report: Report) -> Iterator[str]:
         yield "Interrupted: these are partial results."
 
 
+def quick_lines(report: Report) -> Iterator[str]:
+    """Each row in a line: latency, throughput, and on what."""
+    for row in report.rows:
+        if row.state == "failed" or not row.samples_ms:
+            yield f"{report.settings.name}, {row.batch} a call: {row.fault or 'interrupted'}"
+            continue
+        shown = [one for one in row.percentiles if one.ms is not None and one.percent > 50]
+        bounds = "".join(f", p{one.percent:g} at most {_number(one.ms)}" for one in shown)
+        yield (
+            f"{report.settings.name}, {row.batch} a call: median {_number(median(row.samples_ms))} ms{bounds}; "
+            f"{row.samples_a_second or 0.0:,.0f} a second on {_ran(row)} of {report.environment.processor.name}"
+        )
+
+
 def comparison_table(found: Comparison) -> Table:
     """A row for each row that both have: figures as measured, then what they come to on an equal machine."""
     from rich.table import Table
 
+    normalized = found.kind == TWO_RESULTS
     made = Table(box=None)
     for name in ("", "verdict"):
         made.add_column(name)
-    for name in ("old ms", "new ms", "new/old", "machine", "equal", "95 % interval"):
+    for name in ("old ms", "new ms", "new/old", *(("machine", "equal") if normalized else ()), "95 % interval"):
         made.add_column(name, justify="right")
     made.add_column("")
     for one in found.changes:
@@ -75,7 +91,7 @@ def comparison_table(found: Comparison) -> Table:
             one.verdict,
             _number(one.old_ms),
             _number(one.new_ms),
-            *(_ratio(value) for value in (one.ratio, one.machine, one.equal)),
+            *(_ratio(value) for value in ((one.ratio, one.machine, one.equal) if normalized else (one.ratio,))),
             f"{one.low:.3f} .. {one.high:.3f}" if bounded else "",
             one.note,
         )
@@ -85,11 +101,13 @@ def comparison_table(found: Comparison) -> Table:
 def comparison_lines(found: Comparison) -> Iterator[str]:
     """Warnings, the test, and the outcome."""
     yield from (f"Warning: {one}" for one in found.warnings)
-    yield f"Lower quartiles of a process's calls, medians of the processes. Compared: {found.test}."
+    yield f"Medians of a process's calls, medians of the processes. Compared: {found.test}."
+    if found.kind == TWO_RESULTS:
+        yield "machine: the reference kernel, new over old; equal: new over old on an equal machine, the verdict's."
     slow = [one.row for one in found.changes if one.regressed]
     unknown = [one.row for one in found.changes if one.verdict == "cannot tell"]
     if unknown:
-        yield f"Cannot tell: {'; '.join(unknown)}. Side by side, --against, can tell more."
+        yield f"Cannot tell: {'; '.join(unknown)}."
     slow_said = f"Regression beyond {found.limit:.1%}: {'; '.join(slow)}."
     yield slow_said if slow else f"No regression beyond {found.limit:.1%} found."
 
@@ -135,10 +153,12 @@ def _remarks(row: Timing) -> Iterator[str]:
         return
     if row.state == "interrupted":
         yield "interrupted, a part of what was asked for"
+    among = f", shared by {len(row.processes)} processes" if len(row.processes) > 1 else ""
     if row.warm_up and not row.warm_up.steady:
-        yield f"not steady after {row.warm_up.calls} warm-up calls in {row.warm_up.seconds:.1f} s; timed all the same"
+        spent = f"{row.warm_up.calls} warm-up calls in {row.warm_up.seconds:.1f} s"
+        yield f"not steady after {spent}{among}; timed all the same"
     elif row.warm_up:
-        yield f"steady after {row.warm_up.calls} warm-up calls"
+        yield f"steady after {row.warm_up.calls} warm-up calls{among}"
     if row.interval_ms is None:
         yield f"p{row.asked_percentile:g} has no interval yet: not enough samples"
     elif not row.settled:

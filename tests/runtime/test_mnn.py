@@ -164,6 +164,18 @@ def test_recurrent_layers_run_and_are_not_refused_as_loops():
     )
 
 
+def test_a_convolution_over_time_gives_as_many_axes_as_onnx_says():
+    weights = {"w": np.random.default_rng(0).standard_normal((3, 2, 5), np.float32)}
+    node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[2, 2])
+    data = model([node], {"x": ("float32", ["n", 2, 24])}, {"y": ("float32", ["n", 3, 24])}, weights)
+    x = {"x": np.random.default_rng(1).standard_normal((2, 2, 24), np.float32)}
+    expected, session, y = opened(data, "onnxruntime").evaluate(x, ["y"])["y"], opened(data), np.empty((2, 3, 24), "f")
+    session.run(x, {"y": y})
+    for found in (y, session.evaluate(x, ["y"])["y"]):
+        assert found.shape == expected.shape
+        assert np.abs(found - expected).max() < 1e-5
+
+
 def test_every_type_that_it_takes_comes_in_and_goes_out_as_onnx_says():
     kinds = ("float32", "float16", "uint8", "int16", "int32", "int64", "bool")
     nodes = []
