@@ -109,7 +109,7 @@ def measure(spec: Spec, graph: bytes, pairs: Sequence[Pair], mapping: bytes | No
 
     An engine that cannot run the graph has its `fault` told. Raises BackendUnavailable when there is none at all.
     """
-    names = [name for name in backends.NAMES if backends.available(name)]
+    names = [name for name in backends.UNASKED if backends.available(name)]
     if not names:
         raise BackendUnavailable("There is no engine to check the graph with; install one: pip install 'ganrt[cpu]'")
     data = Graph(graph, hashlib.sha256(graph).hexdigest(), "fp32", mapping)
@@ -121,7 +121,7 @@ def fault_of(spec: Spec, graph: bytes, pairs: Sequence[Pair], mapping: bytes | N
 
     Raises BackendError when the engine refuses the graph.
     """
-    engine = next((name for name in backends.NAMES if backends.available(name)), backends.NAMES[0])
+    engine = next((name for name in backends.UNASKED if backends.available(name)), backends.NAMES[0])
     wanted = [spec.output_ports()[-1].name, *(one.raw for one in spec.also)]
     session = backends.open_session(engine, Graph(graph, "", "fp32", mapping), Options(threads=usable_cores()))
     with closing(session):

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganrt import Generator, __version__
-from ganrt.backends import NAMES, available, open_session, precisions
+from ganrt.backends import UNASKED, available, open_session, precisions
 from ganrt.backends.acceptance import Figures, References, to_uint8
 from ganrt.backends.base import GRAPH_OF, PLAIN, Graph, Options
 from ganrt.bundle import Bundle
@@ -90,7 +90,7 @@ def _drawn(bundle: Bundle, tell: Callable[[str], None]) -> Iterator[_Shown]:
     for precision, of in GRAPH_OF.items():
         if of not in bundle.manifest.graphs:
             continue
-        for name in [one for one in NAMES if available(one) and precision in precisions(one)]:
+        for name in [one for one in UNASKED if available(one) and precision in precisions(one)]:
             tell(f"drawing in {precision} on {name}")
             for form in forms if precision == "bf16" else (PLAIN,):
                 try:

@@ -11,9 +11,10 @@ from typing import Protocol, cast
 from ..errors import ArgumentError, BackendUnavailable
 from .base import Availability, Graph, Options, Session
 
-__all__ = ["NAMES", "available", "module_name", "open_session", "precisions"]
+__all__ = ["NAMES", "UNASKED", "available", "module_name", "open_session", "precisions"]
 
 NAMES = ("onnxruntime", "openvino", "mnn")
+UNASKED = ("onnxruntime", "openvino")  # tried by themselves; MNN has ended the whole process on unusual graphs
 
 
 class _Backend(Protocol):

@@ -17,7 +17,7 @@ from .. import cache
 from ..bundle import Bundle
 from ..environment import fingerprint, processor
 from ..errors import ArgumentError, BackendError, BackendUnavailable, FidelityError
-from . import NAMES, available, module_name, precisions
+from . import NAMES, UNASKED, available, module_name, precisions
 from .acceptance import Figures, References, hold
 from .base import GRAPH_OF, PLAIN, Session
 
@@ -249,13 +249,13 @@ def _engines(wanted: str, computed: Iterable[str]) -> tuple[str, ...]:
             found = available(wanted)
             raise BackendUnavailable(f"{found.reason}. Install it: {found.install}")
         return (wanted,)
-    usable = tuple(name for name in NAMES if _available(name))
+    usable = tuple(name for name in UNASKED if _available(name))
     if not usable:
         raise BackendUnavailable(f"No engine is installed. Install one: {available(NAMES[0]).install}")
     able = tuple(name for name in usable if set(computed) & set(precisions(name)))
     if not able:
         named = " or ".join(computed)
-        others = [name for name in NAMES if name not in usable and set(computed) & set(precisions(name))]
+        others = [name for name in UNASKED if name not in usable and set(computed) & set(precisions(name))]
         hint = f" Install one that does: {available(others[0]).install}" if others else ""
         raise BackendUnavailable(f"No engine here computes in {named}; tried: {', '.join(usable)}.{hint}")
     return able

@@ -28,9 +28,12 @@ COMMAND = (sys.executable, "-P", "-m", "ganrt.cli.bench_child")
 class Row:
     """One row of a report while it is timed: what its processes have found so far."""
 
-    def __init__(self, report: Report, source: str, asked: Asked, batch: int, command: Sequence[str] = COMMAND) -> None:
-        """`command`: starts a process that does what `bench_child` does."""
-        self.report, self.source, self.asked, self.batch, self.command = report, source, asked, batch, command
+    def __init__(
+        self, report: Report, source: str, asked: Asked, batch: int, command: Sequence[str] | None = None
+    ) -> None:
+        """`command`: starts a process that does what `bench_child` does; this Python's by default."""
+        self.report, self.source, self.asked, self.batch = report, source, asked, batch
+        self.command = command or COMMAND
         self.found: list[Timing] = []
         self.over = ""  # why no further process is started
 

@@ -43,8 +43,7 @@ def lines(report: Report) -> Iterator[str]:
     """What is below the table: state, outliers, warnings, machine, a line each."""
     for row in report.rows:
         yield from (f"batch {row.batch}, {_ran(row)}: {said}" for said in _remarks(row))
-    for name, why in report.skipped.items():
-        yield f"{name} was not timed: {why}"
+    yield from _skipped(report)
     yield from _warnings(report)
     if any(one.ms is None for row in report.rows for one in row.percentiles):
         yield "Not enough samples: too few calls for a bound at 99 % confidence; --seconds gives it more time."
@@ -60,7 +59,7 @@ def lines(report: Report) -> Iterator[str]:
 
 
 def quick_lines(report: Report) -> Iterator[str]:
-    """Each row in a line: latency, throughput, and on what."""
+    """Each row in a line: latency, throughput, and on what; then what was left out."""
     for row in report.rows:
         if row.state == "failed" or not row.samples_ms:
             yield f"{report.settings.name}, {row.batch} a call: {row.fault or 'interrupted'}"
@@ -71,6 +70,11 @@ def quick_lines(report: Report) -> Iterator[str]:
             f"{report.settings.name}, {row.batch} a call: median {_number(median(row.samples_ms))} ms{bounds}; "
             f"{row.samples_a_second or 0.0:,.0f} a second on {_ran(row)} of {report.environment.processor.name}"
         )
+    yield from _skipped(report)
+
+
+def _skipped(report: Report) -> Iterator[str]:
+    yield from (f"{name} was not timed: {why}" for name, why in report.skipped.items())
 
 
 def comparison_table(found: Comparison) -> Table:

@@ -159,6 +159,29 @@ def test_a_report_is_read_as_it_was_written(tmp_path):
     assert read(tmp_path / "r.json") == written
 
 
+def test_a_report_of_version_1_is_read_and_says_that_it_is_one_process(tmp_path):
+    """Written before a row was shared out among processes."""
+    written = msgspec.to_builtins(report(run(np.random.default_rng(1), processes=1)))
+    written["version"] = 1
+    del written["rows"][0]["processes"], written["settings"]["processes"]
+    (tmp_path / "r.json").write_bytes(msgspec.json.encode(written))
+    old = read(tmp_path / "r.json")
+    assert len(old.rows[0].processes) == 1
+    change = compare(old, report(run(np.random.default_rng(2)))).changes[0]
+    assert change.verdict == "cannot tell"
+    assert "1 process is too few, 5 are needed; measure it again" in change.note
+    assert change.ratio == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("loses", ["samples_ms", "blocks", "processes"])
+def test_a_report_whose_calls_do_not_add_up_is_damaged(tmp_path, loses):
+    written = msgspec.to_builtins(report(run(np.random.default_rng(1))))
+    written["rows"][0][loses].pop()
+    (tmp_path / "r.json").write_bytes(msgspec.json.encode(written))
+    with pytest.raises(ArgumentError, match="is damaged: a row has lost calls"):
+        read(tmp_path / "r.json")
+
+
 def test_the_schema_names_every_field_of_a_report():
     schema = json_schema()
     assert set(schema["$defs"]["Report"]["properties"]) == set(Report.__struct_fields__)

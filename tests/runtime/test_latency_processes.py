@@ -49,7 +49,10 @@ def test_every_call_of_every_process_is_there_in_order(found):
 
 def test_load_and_first_call_are_medians_and_the_first_load_is_told_apart(found):
     row = join(found, 4)
-    assert (row.first_load_ms, row.load_ms) == (9.0, 3.0)  # of 2, 3, 4: the first process also imported for the first time
+    assert (row.first_load_ms, row.load_ms) == (
+        9.0,
+        3.0,
+    )  # of 2, 3, 4: the first process also imported for the first time
     assert row.first_call_ms == pytest.approx(np.median([one.first_call_ms for one in found]))
     assert row.memory.peak == max(one.memory.peak for one in found)
 

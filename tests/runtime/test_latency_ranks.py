@@ -29,7 +29,7 @@ def p_value(old, new):
 
 @given(data=st.data())
 def test_the_bounds_leave_out_0_just_when_the_exact_test_says_so(data):
-    drawn = data.draw(st.lists(st.integers(-10**6, 10**6), min_size=11, max_size=11, unique=True))
+    drawn = data.draw(st.lists(st.integers(-(10**6), 10**6), min_size=11, max_size=11, unique=True))
     old, new = drawn[:5], drawn[5:]
     found = shift(old, new, 0.95)
     assert (found.low > 0 or found.high < 0) == (p_value(old, new) <= 0.05)

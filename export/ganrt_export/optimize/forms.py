@@ -88,7 +88,7 @@ def forms(
     if mode == "count":
         chosen = {"counted": rewritten(data, lambda layer: count_choice(layer, extent))}
     else:
-        names = [name for name in backends.NAMES if name in _CPU and backends.available(name)]
+        names = [name for name in backends.UNASKED if name in _CPU and backends.available(name)]
         chosen = _measured(data, names if engines is None else engines, extent, progress or (lambda _: None))
     found: dict[str, FormOfGraph] = {}
     for name, form in chosen.items():

@@ -112,7 +112,9 @@ class Judge:
 
     def everywhere(self, data: bytes, precision: str) -> dict[str, Figures]:
         """The figures of every engine of this machine, by backend name."""
-        able = [name for name in backends.NAMES if backends.available(name) and precision in backends.precisions(name)]
+        able = [
+            name for name in backends.UNASKED if backends.available(name) and precision in backends.precisions(name)
+        ]
         return {name: self.on(name, data, precision) for name in able}
 
     def _range(self, index: int) -> float:
