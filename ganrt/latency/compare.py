@@ -5,14 +5,14 @@ statistics over the processes (see `ranks`), which a few disturbed processes do 
 
 - "two results" were measured at different times, on a machine that has changed meanwhile. Each level is taken over that
   of the reference kernel, which was timed between the calls of the same process. The kernel follows the machine
-  without bias but not exactly, so the interval is widened by a tenth of what the machine changed by.
+  without bias but not exactly, so the interval is widened by a tenth of what the machine changed by, and by what other
+  programs may have done: they delay calls on several cores more than the kernel.
 - "side by side" are pairs of processes that took turns, a few calls each. Each pair gives one ratio, nothing has to be
   taken over anything, and a smaller change can be told.
 
 A change is called one when the interval leaves out 1 and the ratio is beyond the floor; within noise, when the interval
-leaves out twice the floor on either side. Everything else cannot be told; so is what other programs disturbed in one
-result and not in the other. Lower quantiles than the median, which Chen and Revels 2016 (arXiv:1608.04295) advise, were
-tried: they scattered more here, because a call waits for two cores (benchmarks/repeatability).
+leaves out twice the floor on either side. Everything else cannot be told. Lower quantiles than the median, which Chen
+and Revels 2016 (arXiv:1608.04295) advise, were tried: they scattered more where a call waits for several cores.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TWO_RESULTS, SIDE_BY_SIDE = "two results", "side by side"
 FLOOR = {TWO_RESULTS: 0.025, SIDE_BY_SIDE: 0.015}
 CONFIDENCE = 0.95
 _DOUBT = 0.1  # of what the machine changed by, on the logarithm
-_CROWDED = 0.1  # cores that others kept busy in one result and not in the other
+_CROWD, _COMPANY = 1.5, 0.05  # of the share of the cores that others took, beyond what a quiet machine does anyway
 LEAST = {TWO_RESULTS: 5, SIDE_BY_SIDE: 6}  # processes, for an interval of the confidence
 _TEST = {
     TWO_RESULTS: "two results, each over the reference kernel timed between its calls; Mann-Whitney over processes",
@@ -114,26 +114,33 @@ def judge(old: Timing, new: Timing, kind: str = TWO_RESULTS) -> Change:
         number = "1 process is" if fewest == 1 else f"{fewest} processes are"
         change.note = f"{number} too few, {LEAST[kind]} are needed; measure it again with --processes 10"
         return change
-    found = _side_by_side(before, after, change) if kind == SIDE_BY_SIDE else _two_results(before, after, change)
+    if kind == SIDE_BY_SIDE:
+        found = _side_by_side(before, after, change)
+    else:
+        found = _two_results(before, after, change, max(_crowd(old), _crowd(new)))
     change.equal, change.low, change.high = (math.exp(value) for value in found)
     change.verdict = _verdict(found, math.log1p(FLOOR[kind]))
-    crowd = [_crowd(row) for row in (old, new)]
-    if kind == TWO_RESULTS and abs(crowd[1] - crowd[0]) > _CROWDED:
-        change.verdict = "cannot tell"
-        change.note = f"others kept {crowd[0]:.2g} cores busy in the old result and {crowd[1]:.2g} in the new one"
-    elif change.verdict == "cannot tell":
-        change.note = "the machine is too unsteady; more --seconds and --processes, or --against, tell more"
-        if kind == SIDE_BY_SIDE:
-            change.note = "the machine is too unsteady; more --seconds and --processes tell more"
+    if change.verdict == "cannot tell":
+        change.note = _why(old, new, kind)
     return change
 
 
-def _two_results(before: _Levels, after: _Levels, change: Change) -> Shift:
+def _why(old: Timing, new: Timing, kind: str) -> str:
+    """What keeps it from being told, and what helps."""
+    if kind == SIDE_BY_SIDE:
+        return "the machine is too unsteady; more --seconds and --processes tell more"
+    crowd = [_crowd(row) for row in (old, new)]
+    if max(crowd) > _COMPANY:
+        return f"others took {crowd[0]:.0%} of the machine in the old result and {crowd[1]:.0%} in the new one"
+    return "the machine is too unsteady; --against tells more, and so do more --seconds and --processes"
+
+
+def _two_results(before: _Levels, after: _Levels, change: Change, crowd: float) -> Shift:
     raw, machine = shift(before.calls, after.calls), shift(before.reference, after.reference)
     change.ratio, change.machine = math.exp(raw.estimate), math.exp(machine.estimate)
     old, new = (np.subtract(one.calls, one.reference).tolist() for one in (before, after))
     found = shift(old, new, CONFIDENCE)
-    doubt = _DOUBT * abs(machine.estimate)
+    doubt = _DOUBT * abs(machine.estimate) + _CROWD * max(0.0, crowd - _COMPANY)
     return Shift(found.estimate, found.low - doubt, found.high + doubt)
 
 
@@ -163,9 +170,9 @@ def _middle(levels: Sequence[float]) -> float:
 
 
 def _crowd(row: Timing) -> float:
-    """Cores that other programs, and other guests of the host, kept busy; 0 where the system does not tell."""
+    """The share of the machine that other programs and other guests of its host took; 0 where it does not tell."""
     noise = row.noise
-    return ((noise.others or 0.0) + (noise.steal or 0.0) * noise.cores) if noise else 0.0
+    return (noise.others or 0.0) / noise.cores + (noise.steal or 0.0) if noise else 0.0
 
 
 def _change(name: str, old: Timing, new: Timing, limit: float, kind: str) -> Change:

@@ -72,7 +72,14 @@ def test_runs_beside_other_programs_are_not_compared_with_quiet_ones():
     quiet.noise.others, crowded.noise.others = 0.02, 0.99
     change = judge(quiet, crowded)
     assert change.verdict == "cannot tell"
-    assert "0.02 cores busy in the old result and 0.99 in the new one" in change.note
+    assert "others took 1% of the machine in the old result and 50% in the new one" in change.note
+
+
+def test_what_is_far_slower_is_found_on_a_crowded_machine_as_well():
+    random = np.random.default_rng(1)
+    old, new = run(random), run(random, slow=9)
+    old.noise.others = new.noise.others = 0.99
+    assert judge(old, new).verdict == "slower"
 
 
 def test_the_verdict_is_the_same_each_time():
