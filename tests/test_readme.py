@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 PYTHON = [text for language, text in BLOCKS if language == "python"]
-COMMANDS = [line.split("  #")[0].strip() for language, text in BLOCKS if not language for line in text.splitlines()]
+COMMANDS = [line.split(" #")[0].strip() for language, text in BLOCKS if not language for line in text.splitlines()]
 NEED_MORE = ("ganrt train", "ganrt export")  # an hour, or a checkpoint; their own tests run them
 GANRT = [command for command in COMMANDS if command.startswith("ganrt ") and not command.startswith(NEED_MORE)]
 

@@ -21,7 +21,7 @@ from ..errors import BackendError, MissingExtra
 from .percentiles import needed
 from .scenarios import REPORTED, Outcome, Scenario, rate
 
-__all__ = ["LIBRARY", "Complete", "Log", "Query", "drive", "judge", "require"]
+__all__ = ["LIBRARY", "Complete", "Log", "Query", "drive", "ended_early", "judge", "require"]
 
 LIBRARY = 1024  # samples that queries are drawn from
 _MARK = ":::MLLOG "
@@ -125,6 +125,11 @@ def read(folder: Path) -> Log:
     return log
 
 
+def ended_early(log: Log) -> bool:
+    """Whether all queries that LoadGen had prepared were answered before the time was up."""
+    return log.values.get("result_min_duration_met") is False
+
+
 def judge(scenario: Scenario, log: Log) -> Outcome:
     """The run as LoadGen saw it."""
     values = log.values
@@ -172,7 +177,7 @@ def _reason(scenario: Scenario, log: Log, made: Outcome) -> str:
         )
     if values.get("early_stopping_met") is False:
         return f"{made.queries:,} queries are too few for p{counted:g}, which takes {needed(counted):,}"
-    if values.get("result_min_duration_met") is False:
+    if ended_early(log):
         return f"it ended before {scenario.seconds:g} s, because it ran faster than its first calls"
     return str(values.get("result_invalid_reason", "")).strip() or "LoadGen gives no reason"
 

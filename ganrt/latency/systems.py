@@ -25,7 +25,7 @@ from ..errors import ArgumentError, GanrtError, OutputError
 from ..latents import Draws
 from ..manifest import Bound
 from ..spec import Spec
-from .loadgen import LIBRARY, Complete, Query, drive, judge, require
+from .loadgen import LIBRARY, Complete, Query, drive, ended_early, judge, require
 from .percentiles import bound
 from .scenarios import REPORTED, Outcome, Scenario
 
@@ -40,6 +40,7 @@ _CALIBRATION_S, _LEAST_CALLS = 0.5, 5
 _SLOWER = 1.4  # a query is announced as so much slower than measured; LoadGen then prepares 1.4 times what it needs
 _FASTER = 0.85  # and a sample of offline as faster, since it prepares 1.1 times what that would take
 _OWN_S = 5e-6  # of a sample offline: what LoadGen and the calls to and from it take
+_TRIES = 4  # of a run that ends before its time: what was measured before it was held up, and LoadGen prepared too little
 _SPARE = 64  # requests
 
 Array: TypeAlias = "NDArray[Any]"
@@ -154,8 +155,12 @@ def _run_alone(tested: Tested, scenario: Scenario, folder: Path, record: Record)
 
     took = _calibrate(lambda: make(range(size)))
     expected_s = took / size * _FASTER + _OWN_S if offline else took * _SLOWER
-    log = drive(scenario, lambda complete: partial(issue, complete), expected_s, 0, folder)
-    outcome = judge(scenario, log)
+    for _ in range(_TRIES):
+        log = drive(scenario, lambda complete: partial(issue, complete), expected_s, 0, folder)
+        outcome = judge(scenario, log)
+        if not ended_early(log) or not outcome.samples_a_second or record.fault:
+            break
+        expected_s *= _FASTER * outcome.samples / outcome.samples_a_second / scenario.seconds
     outcome.batch = float(size)
     return outcome
 

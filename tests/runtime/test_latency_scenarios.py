@@ -63,7 +63,7 @@ def as_seen(generator, **changes):
         ("single-stream", {}, 90.0, 1),
         ("multi-stream", {}, 99.0, 8),
         ("offline", {}, None, 0),
-        ("server", {"target_qps": 1500, "budget": 5.0, "percentile": 95.0}, 95.0, 1),
+        ("server", {"target_qps": 1500, "budget": 50.0, "percentile": 95.0}, 95.0, 1),
     ],
 )
 def test_a_scenario_runs_to_a_verdict_and_leaves_nothing_behind(

@@ -114,7 +114,7 @@ class Recipe(nn.Module):
     """
 
     default_data: str | None = None  # what --data is when it is left out
-    smoke_data = "photos"  # what --smoke trains on: a name in `smoke`
+    smoke_data = "photos"  # what --smoke trains on: a kind in `datasets.at_hand`
     smoke_settings: Mapping[str, Any] = {"steps": 4, "batch": 4, "norm_batches": 1}
     generator: nn.Module
 

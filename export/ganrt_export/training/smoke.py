@@ -50,9 +50,11 @@ def smoke(file: RecipeFile, folder: Path, output: Path, device: str, tell: Calla
     made, generator = run(stop_after=-1)
     tell(f"went on to step {len(seen)}: {_told(seen[-1])}")
     bundle = Recipe.export(made.cpu(), generator, output, provenance(made, data), lambda stage: None)
-    engines = (f"{engine['engine']} {engine['psnr_db']:.0f} dB" for engine in bundle.manifest.fidelity["fp32"].values())
+    right = {name: figures for name, figures in bundle.manifest.fidelity["fp32"].items() if "fault" not in figures}
+    engines = (f"{figures['engine']} {figures['psnr_db']:.0f} dB" for figures in right.values())
     tell(f"exported {output}, {output.stat().st_size:,} bytes; against PyTorch: {', '.join(engines)}")
-    with Generator.load(output) as loaded:
+    # one way of running it, so that no time goes into measuring which of several is the fastest
+    with Generator.load(output, backend=next(iter(right)), precision="fp32", form="plain") as loaded:
         if made.spec.signals:
             samples = loaded.run(made.fixed_inputs(_SAMPLES))[made.spec.output_ports()[0].name]
         else:

@@ -28,6 +28,7 @@ class Settings(recipe.Settings):
     learning_rate: float = 2e-4
     beta1: float = 0.5
     z_dim: int = 100
+    width: int = 128  # channels of the generator's maps and of the discriminator's last; its first have half of them
 
 
 class Generator(nn.Module):
@@ -55,17 +56,17 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Image float32 [batch, 1, 28, 28] -> score float32 [batch], larger for more real."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 128) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(1, 64, 5, stride=2, padding=2),
+            nn.Conv2d(1, width // 2, 5, stride=2, padding=2),
             nn.LeakyReLU(0.3),
             nn.Dropout(0.3),
-            nn.Conv2d(64, 128, 5, stride=2, padding=2),
+            nn.Conv2d(width // 2, width, 5, stride=2, padding=2),
             nn.LeakyReLU(0.3),
             nn.Dropout(0.3),
             nn.Flatten(),
-            nn.Linear(128 * 7 * 7, 1),
+            nn.Linear(width * 7 * 7, 1),
         )
 
     def forward(self, image: Tensor) -> Tensor:
@@ -76,11 +77,13 @@ class Discriminator(nn.Module):
 class Recipe(recipe.Recipe):
     default_data = "mnist"
     smoke_data = "digits"
+    smoke_settings = {**recipe.Recipe.smoke_settings, "width": 16}
     settings: Settings
 
     def __init__(self, settings: Settings, data: Data) -> None:
         super().__init__(settings, Spec((Latent(settings.z_dim),), Image(height=28, width=28, channels=1)))
-        self.generator, self.discriminator = Generator(settings.z_dim), Discriminator()
+        self.generator = Generator(settings.z_dim, settings.width)
+        self.discriminator = Discriminator(settings.width)
         self.drawn: list[Tensor] = []  # between the two turns of a step
 
     @staticmethod
