@@ -19,17 +19,19 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 _CHILD = """
-import json, sys, time
+import json, os, sys, time
 from importlib import import_module
+told = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # what engines print is not an answer
 call = import_module(sys.argv[1]).make(int(sys.argv[2]), *sys.argv[3:])
-print("ready", flush=True)
+print("ready", file=told, flush=True)
 for line in sys.stdin:
     times = []
     for _ in range(int(line)):
         started = time.perf_counter()
         call()
         times.append(time.perf_counter() - started)
-    print(json.dumps(times), flush=True)
+    print(json.dumps(times), file=told, flush=True)
 """
 
 

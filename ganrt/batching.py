@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 __all__ = ["LARGEST", "Piece", "plan", "sized_to_serve"]
 
 LARGEST = 64  # samples a call where nothing was measured
-_WORTH = 0.98  # more calls, or another way, must save 2 % to be worth it
+_WORTH = 0.98  # another way must save 2 % to be worth it
+_SEVERAL = 0.95  # and several calls 5 %: of many sizes, one was measured in a lucky moment
 _SERVED_MS = 5.0  # of computing: a batch so long hardly feels what it costs to gather one and to hand it out
 
 
@@ -26,18 +27,63 @@ class Piece(NamedTuple):
 
 
 def plan(n: int, costs: Mapping[str, Mapping[int, float]], preferred: str) -> tuple[Piece, ...]:
-    """The calls that make `n` samples in least time; without costs, `preferred` in calls of at most 64.
+    """The calls that make `n` samples in least time, large ones first; without costs, `preferred` in calls of 64.
 
-    >>> plan(5, {"a": {1: 1.0, 4: 2.0}}, "a")
-    (Piece(way='a', size=4), Piece(way='a', size=1))
+    Dynamic programming over the measured sizes; what is far more than the largest is first cut into the size that
+    costs least a sample.
+
+    >>> plan(5, {"a": {1: 1.0, 4: 2.0}, "b": {1: 0.8, 4: 4.0}}, "a")
+    (Piece(way='a', size=4), Piece(way='b', size=1))
     """
-    best, best_ms = _pieces(preferred, n, min(n, LARGEST)), float("inf")
-    for way, table in sorted(costs.items(), key=lambda item: item[0] != preferred):
-        for size in sorted({min(n, size) for size in table} | {min(n, max(table, default=1))}, reverse=True):
-            ms = _cost(table, size) * (n // size) + (_cost(table, n % size) if n % size else 0.0)
-            if ms < best_ms * _WORTH:
-                best, best_ms = _pieces(way, n, size), ms
-    return best
+    if not costs:
+        whole, rest = divmod(n, LARGEST)
+        return (Piece(preferred, LARGEST),) * whole + ((Piece(preferred, rest),) if rest else ())
+    ways = sorted(costs, key=lambda way: way != preferred)
+    costs = {
+        way: table if way == preferred else {size: ms / _WORTH for size, ms in table.items()}
+        for way, table in costs.items()
+    }
+    way, size = min(
+        ((way, size) for way in ways for size in costs[way]), key=lambda piece: costs[piece[0]][piece[1]] / piece[1]
+    )
+    whole = max(0, n - max(map(max, costs.values()))) // size
+    return (Piece(way, size),) * whole + _least(n - whole * size, costs, ways)
+
+
+def _least(n: int, costs: Mapping[str, Mapping[int, float]], ways: Sequence[str]) -> tuple[Piece, ...]:
+    """One call, or several where they save 5 %. Of equals, the first of `ways`."""
+    sizes = {
+        size: min(((costs[way][size], Piece(way, size)) for way in ways if size in costs[way]), key=_time)
+        for size in sorted({size for table in costs.values() for size in table})
+    }
+    best = [(0.0, Piece("", 0))]  # for 0, 1, ... samples: the time of the best calls, and the last of them
+    alone = best[0]
+    for samples in range(1, n + 1):
+        alone = sizes[samples] if samples in sizes else _alone(samples, costs, ways)
+        found = alone
+        for size, (ms, piece) in sizes.items():
+            if size >= samples:
+                break
+            if best[samples - size][0] + ms < found[0]:
+                found = best[samples - size][0] + ms, piece
+        best.append(found)
+    if n and best[n][0] > alone[0] * _SEVERAL:
+        return (alone[1],)
+    pieces = []
+    while n > 0:
+        pieces.append(best[n][1])
+        n -= pieces[-1].size
+    return tuple(sorted(pieces, key=lambda piece: -piece.size))
+
+
+def _alone(n: int, costs: Mapping[str, Mapping[int, float]], ways: Sequence[str]) -> tuple[float, Piece]:
+    """The time of the best single call."""
+    found = [(_cost(costs[way], n), Piece(way, n)) for way in ways if n <= max(costs[way])]
+    return min(found, key=_time, default=(float("inf"), Piece("", 0)))
+
+
+def _time(found: tuple[float, Piece]) -> float:
+    return found[0]
 
 
 def sized_to_serve(costs: Mapping[str, Mapping[int, float]], preferred: str) -> int:
@@ -52,11 +98,6 @@ def sized_to_serve(costs: Mapping[str, Mapping[int, float]], preferred: str) -> 
     if way not in costs:
         return LARGEST
     return min(LARGEST, size * math.ceil(_SERVED_MS / _cost(costs[way], size)))
-
-
-def _pieces(way: str, n: int, size: int) -> tuple[Piece, ...]:
-    whole = (Piece(way, size),) * (n // size)
-    return whole + ((Piece(way, n % size),) if n % size else ())
 
 
 def _cost(table: Mapping[int, float], size: int) -> float:

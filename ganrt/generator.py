@@ -133,7 +133,7 @@ class Generator:
                 kind = (GRAPH_OF[way.precision], way.form)
                 if kind not in graphs:
                     graphs[kind] = Graph.of(bundle, *kind)
-                how = Options(threads=way.threads or cores, precision=way.precision)
+                how = Options(threads=way.threads or cores, precision=way.precision, streams=way.streams)
                 sessions[way.name] = open_session(way.backend, graphs[kind], how)
             return sessions[way.name]
 

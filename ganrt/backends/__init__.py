@@ -11,10 +11,11 @@ from typing import Protocol, cast
 from ..errors import ArgumentError, BackendUnavailable
 from .base import Availability, Graph, Options, Session
 
-__all__ = ["NAMES", "UNASKED", "available", "module_name", "open_session", "precisions"]
+__all__ = ["NAMES", "STREAMING", "UNASKED", "available", "module_name", "open_session", "precisions"]
 
 NAMES = ("onnxruntime", "openvino", "mnn")
-UNASKED = ("onnxruntime", "openvino")  # tried by themselves; MNN has ended the whole process on unusual graphs
+UNASKED = ("onnxruntime", "openvino")  # tried by themselves; a call of MNN may end in an error, see docs/mnn.md
+STREAMING = ("onnxruntime", "openvino")  # compute parts of a batch side by side, see `Options.streams`
 
 
 class _Backend(Protocol):
@@ -52,6 +53,8 @@ def open_session(name: str, graph: Graph, options: Options) -> Session:
     if options.precision not in backend.precisions():
         able = ", ".join(backend.precisions())
         raise BackendUnavailable(f"{name} does not compute in {options.precision} on this processor; it can: {able}.")
+    if options.streams > 1 and name not in STREAMING:
+        raise BackendUnavailable(f"{name} computes a batch as a whole; streams are for: {', '.join(STREAMING)}.")
     if graph.mapping is None:
         return backend.open_session(graph, options)
     from .chain import Chain

@@ -81,17 +81,22 @@ class Graph(msgspec.Struct, frozen=True):
 
 
 class Options(msgspec.Struct, frozen=True):
-    """`threads`: cores the engine may use. `precision`: how it computes, a key of GRAPH_OF."""
+    """`threads`: cores the engine may use. `precision`: how it computes, a key of GRAPH_OF. `streams`: parts of a batch
+
+    that are computed side by side, each on its share of the threads; an engine without them takes only 1.
+    """
 
     threads: int
     precision: str = "fp32"
     device: int = 0
+    streams: int = 1
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
     """What really runs, as the engine itself reports it.
 
-    `precision` is the precision computed in; `fell_back` names what was asked and not given, and is empty on success.
+    `precision` is the precision computed in; `streams` share the `threads`; `fell_back` names what was asked and not
+    given, and is empty on success.
     """
 
     backend: str
@@ -100,6 +105,7 @@ class SessionInfo(msgspec.Struct, frozen=True):
     precision: str
     threads: int
     fell_back: tuple[str, ...] = ()
+    streams: int = 1
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from .. import cache
 from ..bundle import Bundle
 from ..environment import fingerprint, processor
 from ..errors import ArgumentError, BackendError, BackendUnavailable, FidelityError
-from . import NAMES, UNASKED, available, module_name, precisions
+from . import NAMES, STREAMING, UNASKED, available, module_name, precisions
 from .acceptance import Figures, References, hold
 from .base import GRAPH_OF, PLAIN, Session
 
@@ -29,8 +29,9 @@ _FAR = 1.5  # times the best: not worth measuring further
 _CALL_S = 0.25  # a batch that takes longer is not worth measuring twice as large
 _LOWER = 0.95  # a lower precision must save 5 % somewhere to be worth its error
 _SHARES = 3  # ways that the time of a first load is for; more share it
+_STREAMED = 2  # ways that a first load tries in streams
 _SHORT_MS = 1.0  # a call so short may lose more by waking threads than it gains
-_VERSION = 2  # of the record
+_VERSION = 3  # of the record
 _AUTO = ("fp32", "bf16")  # what a CPU gains by, and the default gate lets pass
 
 
@@ -38,20 +39,23 @@ class Way(msgspec.Struct, frozen=True):
     """One way of computing a bundle.
 
     `form`: "plain", or a name in the manifest's `forms`. `threads`: None for as many as the generator may use.
+    `streams`: parts of a batch that are computed side by side.
     """
 
     backend: str
     precision: str = "fp32"
     form: str = PLAIN
     threads: int | None = None
+    streams: int = 1
 
     @property
     def name(self) -> str:
-        """ "openvino", "openvino bf16 phases", "mnn 1 thread": what is not FP32, plain and all cores is said."""
+        """ "openvino", "openvino bf16 phases 2 streams", "mnn 1 thread": what is not FP32, plain and usual is said."""
         said = [self.backend]
         said += [self.precision] if self.precision != "fp32" else []
         said += [self.form] if self.form != PLAIN else []
         said += [f"{self.threads} thread{'s' if self.threads > 1 else ''}"] if self.threads is not None else []
+        said += [f"{self.streams} streams"] if self.streams > 1 else []
         return " ".join(said)
 
 
@@ -180,8 +184,8 @@ def _measure(
     far = float("inf") if effort.thorough else _FAR
     good = [name for name, table in choice.costs.items() if any(table[size] <= far * least[size] for size in tried)]
     live = {name: sessions[name] for name in good}
-    for way in _fewer_threads(choice, good, threads, effort):
-        choice.ways[way.name], choice.accepted[way.name] = way, choice.accepted[choice.best()]
+    for name, way in (*_fewer_threads(choice, good, threads, effort), *_side_by_side(choice, good, threads, effort)):
+        choice.ways[way.name], choice.accepted[way.name] = way, choice.accepted[name]
         live[way.name] = open_session(way)
     shares = len(live) if effort.thorough else min(len(live), _SHARES)
     deadline, sizes = time.perf_counter() + effort.seconds * shares, list(SIZES)
@@ -200,15 +204,33 @@ def _measure(
     choice.costs = {name: table for name, table in choice.costs.items() if _worth(choice, name)}
 
 
-def _fewer_threads(choice: Choice, good: list[str], threads: int, effort: Effort) -> list[Way]:
-    """The best way on one thread, where its calls are short; when thorough, every good way on every number of them."""
+def _fewer_threads(choice: Choice, good: list[str], threads: int, effort: Effort) -> list[tuple[str, Way]]:
+    """The best way on one thread, where its calls are short; when thorough, every good way on every number of them.
+
+    Each with the name of the way it comes from."""
     if effort.thorough:
-        return [
-            msgspec.structs.replace(choice.ways[name], threads=count) for name in good for count in range(1, threads)
-        ]
+        return [(name, _with(choice, name, threads=count)) for name in good for count in range(1, threads)]
     best = choice.best()
     short = threads > 1 and choice.costs[best][1] < _SHORT_MS
-    return [msgspec.structs.replace(choice.ways[best], threads=1)] if short else []
+    return [(best, _with(choice, best, threads=1))] if short else []
+
+
+def _side_by_side(choice: Choice, good: list[str], threads: int, effort: Effort) -> list[tuple[str, Way]]:
+    """The two best ways for batches, in as many streams as threads; when thorough, every good way, at halves of that
+    too.
+
+    Each with the name of the way it comes from."""
+    size = max(set.intersection(*(set(choice.costs[name]) for name in good)))
+    most = min(threads, SIZES[-1])
+    able = [name for name in good if most > 1 and choice.ways[name].backend in STREAMING]
+    if not effort.thorough:
+        able = sorted(able, key=lambda name: choice.costs[name][size])[:_STREAMED]
+    counts = [most >> halved for halved in range(most.bit_length() - 1)] if effort.thorough else [most]
+    return [(name, _with(choice, name, streams=count)) for name in able for count in counts if count > 1]
+
+
+def _with(choice: Choice, name: str, **changes: int) -> Way:
+    return msgspec.structs.replace(choice.ways[name], **changes)
 
 
 def _round(

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from ..errors import BackendError, BackendUnavailable
 from ._onnxruntime_trace import read_trace
 from .base import Availability, Graph, Options, SessionInfo, translated
 from .profile import Trace
+from .streams import split
 
 __all__ = ["MODULE", "NAME", "available", "open_session", "precisions", "profile"]
 
@@ -85,7 +87,7 @@ class OnnxRuntimeSession:
         except ImportError as problem:
             raise BackendUnavailable(f"ONNX Runtime cannot be loaded ({problem}). Install it: {_INSTALL}") from problem
         settings = ort.SessionOptions()
-        settings.intra_op_num_threads = options.threads
+        settings.intra_op_num_threads = max(1, options.threads // options.streams)
         settings.inter_op_num_threads = 1
         settings.log_severity_level = 4  # its errors come as exceptions; it would print them too
         settings.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
@@ -98,8 +100,17 @@ class OnnxRuntimeSession:
             self._session = ort.InferenceSession(
                 graph.data, settings, providers=["CPUExecutionProvider"], enable_fallback=0
             )
-        self._info = SessionInfo(NAME, f"ONNX Runtime {ort.__version__}", "CPU", graph.precision, options.threads)
+        self._info = SessionInfo(
+            NAME,
+            f"ONNX Runtime {ort.__version__}",
+            "CPU",
+            graph.precision,
+            settings.intra_op_num_threads * options.streams,
+            streams=options.streams,
+        )
         self._bindings = threading.local()
+        self._streams = options.streams
+        self._others = ThreadPoolExecutor(options.streams - 1, "ganrt-stream") if options.streams > 1 else None
 
     @property
     def info(self) -> SessionInfo:
@@ -109,6 +120,22 @@ class OnnxRuntimeSession:
         return np.empty(shape, dtype)
 
     def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
+        own, *rest = split(inputs, outputs, self._streams)
+        if self._others is None or not rest:
+            self._run(inputs, outputs)
+            return
+        try:
+            others = [self._others.submit(self._run, *part) for part in rest]
+        except RuntimeError as problem:  # its threads have ended
+            raise BackendError("The generator is closed; load it again.") from problem
+        try:
+            self._run(*own)
+        finally:
+            wait(others)  # they write into arrays of the caller
+        for other in others:
+            other.result()
+
+    def _run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
         if sum(array.nbytes for array in outputs.values()) < _SMALL:
             with translated("ONNX Runtime", "failed while running"):
                 results = self._open().run(list(outputs), dict(inputs))
@@ -144,4 +171,6 @@ class OnnxRuntimeSession:
 
     def close(self) -> None:
         self.__dict__.pop("_session", None)
+        if self._others is not None:
+            self._others.shutdown(wait=False)
         self._bindings = threading.local()

@@ -20,6 +20,7 @@ from ..environment import fingerprint, package, processor
 from ..errors import BackendError, BackendUnavailable
 from .base import Availability, Graph, Options, SessionInfo, translated
 from .profile import NodeTime, Trace
+from .streams import split
 
 __all__ = ["MODULE", "NAME", "available", "open_session", "precisions", "profile"]
 
@@ -93,15 +94,20 @@ class OpenVinoSession:
                 "CPU",
                 {
                     "INFERENCE_PRECISION_HINT": _HINTS[options.precision],
-                    "PERFORMANCE_HINT": "LATENCY",
-                    "NUM_STREAMS": "1",
+                    "PERFORMANCE_HINT": "LATENCY" if options.streams == 1 else "THROUGHPUT",
+                    "NUM_STREAMS": str(options.streams),
                     "INFERENCE_NUM_THREADS": str(options.threads),
                     "PERF_COUNT": count,
                 },
             )
-        self._requests = threading.local()
+        self._requests, self._streams = threading.local(), options.streams
         self._info = SessionInfo(
-            NAME, f"OpenVINO {openvino.__version__.split('-')[0]}", "CPU", self._precision(options), options.threads
+            NAME,
+            f"OpenVINO {openvino.__version__.split('-')[0]}",
+            "CPU",
+            self._precision(options),
+            options.threads,
+            streams=int(self._model.get_property("NUM_STREAMS")),
         )
 
     @property
@@ -113,14 +119,19 @@ class OpenVinoSession:
 
     def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
         with translated("OpenVINO", "failed while running", line=-1):
-            request = self._request(tuple(outputs))
-            for name, array in (*inputs.items(), *outputs.items()):
-                request.set_tensor(name, self._tensor(array, shared_memory=True))
-            request.infer()
+            parts = split(inputs, outputs, self._streams)
+            requests = self._open(tuple(outputs), len(parts))
+            for request, part in zip(requests, parts, strict=True):
+                for name, array in (*part.inputs.items(), *part.outputs.items()):
+                    request.set_tensor(name, self._tensor(array, shared_memory=True))
+            if len(parts) == 1:
+                requests[0].infer()
+            else:
+                _together(requests)
 
     def evaluate(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         with translated("OpenVINO", "failed while running", line=-1):
-            request = self._request(())
+            (request,) = self._open((), 1)
             for name, array in inputs.items():
                 request.set_tensor(name, self._tensor(array, shared_memory=True))
             request.infer()
@@ -129,7 +140,7 @@ class OpenVinoSession:
     def counted(self, outputs: tuple[str, ...]) -> tuple[list[NodeTime], float]:
         """Each operation's mean over all calls so far, and the milliseconds of this thread's last for these outputs."""
         with translated("OpenVINO", "does not tell its times", line=-1):
-            request = self._request(outputs)
+            (request,) = self._open(outputs, 1)
             nodes = [
                 NodeTime(one.node_name, one.node_type, one.exec_type, one.real_time.total_seconds() * 1000)
                 for one in request.get_profiling_info()
@@ -141,15 +152,15 @@ class OpenVinoSession:
         self.__dict__.pop("_model", None)
         self._requests = threading.local()
 
-    def _request(self, outputs: tuple[str, ...]) -> Any:
-        """This thread's request for these outputs: the model fills every output, also into an array set long ago."""
-        requests = self._requests.__dict__.setdefault("by_outputs", {})
-        if outputs not in requests:
+    def _open(self, outputs: tuple[str, ...], count: int) -> list[Any]:
+        """This thread's requests for these outputs: the model fills every output, also into an array set long ago."""
+        requests: list[Any] = self._requests.__dict__.setdefault("by_outputs", {}).setdefault(outputs, [])
+        while len(requests) < count:
             model = self.__dict__.get("_model")
             if model is None:  # another thread closed it meanwhile
                 raise BackendError("The generator is closed; load it again.")
-            requests[outputs] = model.create_infer_request()
-        return requests[outputs]
+            requests.append(model.create_infer_request())
+        return requests[:count]
 
     def _precision(self, options: Options) -> str:
         """The precision of most layers that multiply, as the compiled model itself reports it."""
@@ -161,3 +172,17 @@ class OpenVinoSession:
         if options.precision == "fp32" and set(computed) - {"f32"}:
             raise BackendError(f"OpenVINO was asked for FP32 and computes in {told}; use another backend.")
         return _PRECISIONS.get(told, told)
+
+
+def _together(requests: Sequence[Any]) -> None:
+    """Starts all and waits for all, also when one fails: they write into arrays of the caller."""
+    problem: Exception | None = None
+    for request in requests:
+        request.start_async()
+    for request in requests:
+        try:
+            request.wait()
+        except RuntimeError as raised:
+            problem = problem or raised
+    if problem is not None:
+        raise problem

@@ -205,7 +205,8 @@ def _name(row: Timing) -> str:
 
 
 def _engine(call: EngineCall) -> str:
-    return f"{call.engine} {call.precision} {call.form} {call.threads} threads"
+    streams = f" in {call.streams} streams" if call.streams > 1 else ""
+    return f"{call.engine} {call.precision} {call.form} {call.threads} threads{streams}"
 
 
 def _differences(old: Report, new: Report) -> Iterable[str]:

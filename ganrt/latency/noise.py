@@ -175,13 +175,22 @@ def _warnings(noise: Noise) -> Iterable[str]:
 def _counters() -> _Counters:
     return _Counters(
         wall=time.perf_counter(),
-        own=sum(os.times()[:2]),
+        own=_own(),
         busy=_ticks((0, 1, 2, 5, 6)),
         stolen=_ticks((7,)),
         throttled=_throttled(),
         throttles=_throttles(),
         preempted=_preempted(),
     )
+
+
+def _own() -> float:
+    """Seconds of processor time of this process and its children, those that live (an engine's own process) too."""
+    stats = (_read(str(path)).rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat"))
+    ticks = sum(
+        int(ticks) for state, parent, *rest in filter(None, stats) if int(parent) == os.getpid() for ticks in rest[9:13]
+    )
+    return sum(os.times()[:4]) + (ticks / os.sysconf("SC_CLK_TCK") if ticks else 0.0)
 
 
 def _change(before: float | None, after: float | None) -> float | None:

@@ -187,7 +187,9 @@ def _ran(row: Timing) -> str:
 
 
 def _engine(call: EngineCall) -> str:
-    return f"{call.backend} {call.precision} {call.form}, {call.threads} thread{'s' if call.threads > 1 else ''}"
+    streams = f" in {call.streams} streams" if call.streams > 1 else ""
+    threads = f"{call.threads} thread{'s' if call.threads > 1 else ''}"
+    return f"{call.backend} {call.precision} {call.form}, {threads}{streams}"
 
 
 def _names(report: Report) -> set[str]:

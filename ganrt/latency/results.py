@@ -62,6 +62,7 @@ class EngineCall(msgspec.Struct, frozen=True):
     form: str
     threads: int
     fell_back: tuple[str, ...] = ()
+    streams: int = 1
 
 
 class WarmUp(msgspec.Struct, frozen=True):

@@ -66,7 +66,16 @@ def benchmark(subject: Subject, batch: int, *, course: Course, seed: int, asked:
 def _ran(subject: Subject) -> list[EngineCall]:
     calls = Counter(
         EngineCall(
-            size, 1, info.backend, info.engine, info.device, info.precision, form, info.threads, tuple(info.fell_back)
+            size,
+            1,
+            info.backend,
+            info.engine,
+            info.device,
+            info.precision,
+            form,
+            info.threads,
+            tuple(info.fell_back),
+            info.streams,
         )
         for form, size, session in subject.pieces
         for info in (session.info,)

@@ -40,7 +40,9 @@ _CALIBRATION_S, _LEAST_CALLS = 0.5, 5
 _SLOWER = 1.4  # a query is announced as so much slower than measured; LoadGen then prepares 1.4 times what it needs
 _FASTER = 0.85  # and a sample of offline as faster, since it prepares 1.1 times what that would take
 _OWN_S = 5e-6  # of a sample offline: what LoadGen and the calls to and from it take
-_TRIES = 4  # of a run that ends before its time: what was measured before it was held up, and LoadGen prepared too little
+_TRIES = (
+    4  # of a run that ends before its time: what was measured before it was held up, and LoadGen prepared too little
+)
 _SPARE = 64  # requests
 
 Array: TypeAlias = "NDArray[Any]"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ganrt import ArgumentError, BackendError, BackendUnavailable, Bundle, FidelityError, Generator
-from ganrt.backends import NAMES, available, module_name, open_session, precisions
+from ganrt.backends import NAMES, STREAMING, available, module_name, open_session, precisions
 from ganrt.backends.acceptance import References, hold, hold_all
 from ganrt.backends.base import Graph, Options
 
@@ -24,9 +24,18 @@ def bundle(tiny_bundle_path):
     return Bundle.open(tiny_bundle_path)
 
 
+@pytest.fixture(params=[1, 2], ids=["", "2 streams"])
+def streams(request, backend):
+    if request.param > 1 and backend not in STREAMING:
+        with pytest.raises(BackendUnavailable, match="computes a batch as a whole"):
+            open_session(backend, Graph(b"", "", "fp32"), Options(threads=request.param, streams=request.param))
+        pytest.skip(f"{backend} has no streams, and says so")
+    return request.param
+
+
 @pytest.fixture
-def session(backend, bundle):
-    opened = open_session(backend, _graph(bundle), Options(threads=1))
+def session(backend, bundle, streams):
+    opened = open_session(backend, _graph(bundle), Options(threads=streams, streams=streams))
     yield opened
     opened.close()
 
@@ -41,12 +50,12 @@ def test_it_reproduces_the_goldens_at_every_batch_size(session, bundle):
     assert figures.max_step <= 1
 
 
-def test_it_reports_what_runs(session, backend):
+def test_it_reports_what_runs(session, backend, streams):
     assert session.info.backend == backend
     assert session.info.engine.split()[-1].count(".") == 2
     assert session.info.device == "CPU"
     assert session.info.precision == "fp32"
-    assert session.info.threads == 1
+    assert session.info.threads == session.info.streams == streams
     assert session.info.fell_back == ()
 
 
@@ -112,6 +121,26 @@ def test_a_run_that_fails_is_one_sentence_and_keeps_the_cause(session):
         session.run(wrong, {"image": np.empty((1, 6, 5, 1), np.uint8)})
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is not None
+
+
+def test_samples_are_the_same_in_any_number_of_streams(session, backend, bundle):
+    references = References(bundle)
+    alone = open_session(backend, _graph(bundle), Options(threads=1))
+    for size in (1, 2, 3, 4, 5, 64):
+        found, expected = (np.empty((size, 1, 6, 5), np.float32) for _ in range(2))
+        session.run(references.feeds(size), {"image_float": found})
+        alone.run(references.feeds(size), {"image_float": expected})
+        assert np.abs(found - expected).max() < 1e-5
+    alone.close()
+
+
+def test_a_run_that_fails_in_one_stream_is_one_sentence_and_the_next_one_works(session, bundle, streams):
+    references, image = References(bundle), np.empty((6, 6, 5, 1), np.uint8)
+    feeds = references.feeds(6)
+    with pytest.raises(BackendError, match="failed while running"):
+        session.run(feeds | {"z": feeds["z"][:, :3].copy()}, {"image": image})
+    session.run(feeds, {"image": image})
+    assert image.any()
 
 
 def test_closing_twice_is_fine(session):

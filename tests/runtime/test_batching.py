@@ -7,6 +7,7 @@ from ganrt.batching import LARGEST, Piece, plan
 
 tables = st.dictionaries(st.sampled_from([1, 2, 4, 8, 16, 32, 64]), st.floats(0.01, 1000), min_size=1)
 costs = st.dictionaries(st.sampled_from(["a", "b"]), tables, max_size=2)
+costs_of_some = st.dictionaries(st.sampled_from(["a", "b"]), tables, min_size=1, max_size=2)
 
 
 @given(n=st.integers(1, 10_000), costs=costs)
@@ -37,6 +38,23 @@ def test_each_n_goes_to_the_engine_that_is_fastest_at_it():
 def test_a_gain_within_noise_changes_nothing():
     costs = {"a": {1: 1.0, 64: 10.0}, "b": {1: 1.0, 64: 9.9}}
     assert plan(64, costs, "a") == (Piece("a", 64),)
+
+
+def test_what_remains_goes_where_it_costs_least():
+    costs = {"a": {1: 1.0, 8: 2.0}, "b": {1: 0.5, 64: 64.0}}
+    assert plan(17, costs, "a") == (Piece("a", 8), Piece("a", 8), Piece("b", 1))
+
+
+@given(n=st.integers(1, 24), costs=costs_of_some)
+def test_no_calls_of_measured_sizes_take_less(n, costs):
+    sizes = {(way, size) for way, table in costs.items() for size in table}
+    best = [0.0] + [float("inf")] * n
+    for samples in range(1, n + 1):
+        for way, size in sizes:
+            if size <= samples:
+                best[samples] = min(best[samples], best[samples - size] + costs[way][size])
+    taken = sum(_straight(costs[piece.way], piece.size) for piece in plan(n, costs, "a"))
+    assert taken * 0.93 <= best[n]
 
 
 @given(n=st.integers(1, 64), table=tables)

@@ -10,15 +10,16 @@ from ganrt.backends import UNASKED, available
 from ganrt.backends.acceptance import References
 from ganrt.backends.base import SessionInfo
 from ganrt.backends.choose import Choice, Effort, Way, choose, ways
+from ganrt.batching import plan
 
 
 class Engine:
     """A session over numpy, that answers from the bundle's own references: as slow, or as wrong, as a test wants."""
 
-    def __init__(self, bundle, name, *, seconds=0.0, fault=0.0, precision="fp32", most=1 << 30):
+    def __init__(self, bundle, name, *, seconds=0.0, a_sample=0.0, fault=0.0, precision="fp32", most=1 << 30):
         self.info = SessionInfo(name, f"{name} 1.0.0", "CPU", precision, 1)
         self.references, self.seconds, self.fault, self.runs = References(bundle), seconds, fault, 0
-        self.most = most
+        self.most, self.a_sample = most, a_sample
 
     def empty(self, shape, dtype):
         return np.empty(shape, dtype)
@@ -27,8 +28,9 @@ class Engine:
         self.runs += 1
         if len(inputs["z"]) > self.most:
             raise BackendError(f"{self.info.engine} takes no batch above {self.most}.")
-        if self.seconds:  # to sleep for no time gives the processor away
-            time.sleep(self.seconds)
+        seconds = self.seconds + self.a_sample * len(inputs["z"])
+        if seconds:  # to sleep for no time gives the processor away
+            time.sleep(seconds)
         raw = self.references.raw[self.references.rows(len(inputs["z"]))] + np.float32(self.fault)
         pixels = np.rint(np.nan_to_num(raw + 1) * 127.5).clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
         for name, array in outputs.items():
@@ -190,9 +192,9 @@ def test_a_way_that_is_far_behind_is_measured_no_further(bundle):
 
 def test_short_calls_are_tried_on_one_thread_too(bundle):
     short = decide_ways(bundle, {Way("openvino"): Engine(bundle, "openvino")}, threads=4)
-    assert set(short.costs) == {"openvino", "openvino 1 thread"}
+    assert set(short.costs) == {"openvino", "openvino 1 thread", "openvino 4 streams"}
     long = decide_ways(bundle, {Way("openvino"): Engine(bundle, "openvino", seconds=0.003)}, threads=3)
-    assert set(long.costs) == {"openvino"}
+    assert set(long.costs) == {"openvino", "openvino 3 streams"}
 
 
 def test_a_thorough_search_tries_every_number_of_threads_anew(bundle):
@@ -201,7 +203,27 @@ def test_a_thorough_search_tries_every_number_of_threads_anew(bundle):
     runs = engine.runs
     choice = decide_ways(bundle, {Way("openvino"): engine}, threads=3, effort=Effort(0.02, thorough=True))
     assert engine.runs > runs
-    assert set(choice.costs) == {"openvino", "openvino 1 thread", "openvino 2 threads"}
+    assert set(choice.costs) == {"openvino", "openvino 1 thread", "openvino 2 threads", "openvino 3 streams"}
+
+
+def test_batches_go_to_streams_where_those_are_faster_and_single_samples_to_all_cores(bundle):
+    whole, streams = Engine(bundle, "onnxruntime", seconds=0.004), Engine(bundle, "onnxruntime", a_sample=0.001)
+    opened = {1: whole, 2: streams}
+    choice = choose(
+        (Way("onnxruntime"),),
+        lambda way: opened[way.streams],
+        References(bundle),
+        threads=2,
+        bundle=bundle.digest,
+    )
+    assert set(choice.costs) == {"onnxruntime", "onnxruntime 2 streams"}
+    assert plan(64, choice.costs, choice.best())[0].way == "onnxruntime"
+    assert plan(2, choice.costs, choice.best())[0].way == "onnxruntime 2 streams"
+
+
+def test_an_engine_without_streams_is_not_asked_for_them(bundle):
+    choice = decide_ways(bundle, {Way("mnn"): Engine(bundle, "mnn", seconds=0.003)}, threads=2)
+    assert set(choice.costs) == {"mnn"}
 
 
 def test_what_is_asked_for_narrows_the_ways(bundle):

@@ -1,0 +1,33 @@
+"""A batch in parts that are computed side by side, each on its own cores.
+
+An operation on several cores ends with a wait for the slowest of them, and small ones hardly gain; parts of a batch
+need not wait for each other before the end. A single sample has only one part, and is better off with all cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+__all__ = ["Part", "split"]
+
+
+class Part(NamedTuple):
+    """Views of consecutive samples."""
+
+    inputs: dict[str, NDArray[Any]]
+    outputs: dict[str, NDArray[Any]]
+
+
+def split(inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]], most: int) -> list[Part]:
+    """At most `most` parts, as equal as can be, none empty; every array has the batch first."""
+    batch = min((len(array) for array in inputs.values()), default=1)
+    count = max(1, min(most, batch))
+    ends = [batch * part // count for part in range(count + 1)]
+    return [
+        Part(*({name: array[start:end] for name, array in arrays.items()} for arrays in (inputs, outputs)))
+        for start, end in pairwise(ends)
+    ]
