@@ -1,25 +1,34 @@
-"""Every layer of a graph that makes its input larger, in the form that is chosen for it (`upsampling`)."""
+"""Every layer of a graph that makes its input larger, or few channels of it, in a form chosen for it (`upsampling`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import onnx_ir as ir
 
-from .upsampling import Form, Upsampling, compose, repeated_conv, transposed_conv
+from .upsampling import Form, Upsampling, compose, narrow_conv, repeated_conv, transposed_conv
 from .values import put, replace, sizes, sole_user
 
-__all__ = ["Choice", "Layer", "activation", "enlarge", "layers"]
+__all__ = ["Choice", "Kind", "Layer", "activation", "enlarge", "layers"]
+
+
+# a Conv behind repeated pixels, a ConvTranspose, a Conv to few channels
+Kind = Literal["repeated", "transposed", "narrow"]
+_READERS: dict[Kind, Callable[[ir.Node], tuple[ir.Value, Upsampling] | None]] = {
+    "repeated": repeated_conv,
+    "transposed": transposed_conv,
+    "narrow": narrow_conv,
+}
 
 
 class Layer(NamedTuple):
-    """`node` computes `what` from `source`: a ConvTranspose, or a Conv behind repeated pixels (`repeats`)."""
+    """`node` computes `what` from `source`."""
 
     node: ir.Node
     source: ir.Value
     what: Upsampling
-    repeats: bool
+    kind: Kind
 
     @property
     def extent(self) -> tuple[int | None, ...]:
@@ -30,7 +39,7 @@ class Layer(NamedTuple):
     def possible(self) -> tuple[Form, ...]:
         """The forms that it does not have already."""
         forms = self.what.possible(self.extent)
-        return tuple(form for form in forms if self.repeats or form != "transposed")
+        return tuple(form for form in forms if form != self.kind)
 
 
 _ACTIVATIONS = ("Relu", "LeakyRelu", "Tanh", "Sigmoid", "Elu", "Selu", "Softplus", "HardSigmoid", "HardSwish", "Gelu")
@@ -43,12 +52,13 @@ def layers(graph: ir.Graph) -> Iterator[Layer]:
     for node in list(graph):
         if node.graph is not graph or node.domain not in ("", "ai.onnx"):
             continue
-        repeats = node.op_type == "Conv"
-        found = repeated_conv(node) if repeats else transposed_conv(node)
-        if found is not None:
-            layer = Layer(node, *found, repeats)
-            if layer.possible():
-                yield layer
+        for kind, read in _READERS.items():
+            found = read(node)
+            if found is not None:
+                layer = Layer(node, *found, kind)
+                if layer.possible():
+                    yield layer
+                break
 
 
 def enlarge(graph: ir.Graph, choose: Choice) -> int:

@@ -102,9 +102,11 @@ def _measured(data: bytes, engines: Sequence[str], extent: int, tell: Callable[[
     tables: dict[str, dict[str, Costs]] = {engine: {} for engine in engines}
     usual: dict[str, Form | None] = {}
     known: dict[Hashable, dict[str, Costs]] = {}
-    started = time.perf_counter()
+    started, enlarging = time.perf_counter(), False
 
     def ask(layer: Layer) -> None:
+        nonlocal enlarging
+        enlarging = enlarging or layer.kind != "narrow"
         name, alike = str(layer.node.outputs[0].name), signature(layer)
         usual[name] = count_choice(layer, extent)
         if alike not in known and time.perf_counter() - started < _PATIENCE_S:
@@ -114,13 +116,23 @@ def _measured(data: bytes, engines: Sequence[str], extent: int, tell: Callable[[
             table[name] = known[alike][engine] if alike in known else {}  # patience is at its end
 
     rewritten(data, ask)
+    chosen = choose_forms(tables, usual)
     found = {
         name: rewritten(data, lambda layer, picks=picks: picks.get(str(layer.node.outputs[0].name)))  # type: ignore[misc]
-        for name, picks in choose_forms(tables, usual).items()
+        for name, picks in chosen.items()
     }
-    for form in FORMS if usual else ():
-        found[form] = rewritten(data, lambda layer, form=form: form if form in layer.possible() else None)  # type: ignore[misc]
+
+    def uniform(layer: Layer, form: Form) -> Form | None:
+        narrow = layer.kind == "narrow"
+        return chosen["measured"][str(layer.node.outputs[0].name)] if narrow else _where_possible(layer, form)
+
+    for form in FORMS if enlarging else ():
+        found[form] = rewritten(data, lambda layer, form=form: uniform(layer, form))  # type: ignore[misc]
     return _finalists(found, engines, extent, tell)
+
+
+def _where_possible(layer: Layer, form: Form) -> Form | None:
+    return form if form in layer.possible() else None
 
 
 def _finalists(
@@ -191,7 +203,7 @@ def count_choice(layer: Layer, extent: int = EXTENT) -> Form | None:
     channels = prod(what.kernel.shape[:3])
     pixels, taps = prod(sizes), prod(what.taps)
     counts: dict[Form | None, int] = {}
-    if layer.repeats:
+    if layer.kind == "repeated":
         k = [taps_ - r + 1 for taps_, r in zip(what.taps, what.strides, strict=True)]
         result = [
             r * (n - 1) + t - p - q

@@ -65,7 +65,7 @@ def signature(layer: Layer) -> Hashable:
     what, following = layer.what, activation(layer.node.outputs[0])
     behind = following.op_type if following is not None else ""
     shape = (what.kernel.shape, what.strides, what.front, what.rear, layer.extent)
-    return layer.node.op_type, what.bias is None, behind, shape
+    return layer.kind, what.bias is None, behind, shape
 
 
 def alone(layer: Layer, form: Form | None) -> bytes:
@@ -78,7 +78,7 @@ def alone(layer: Layer, form: Form | None) -> bytes:
     x = ir.Value(name="x", shape=ir.Shape(["batch", channels, *extents]), type=float32)
     graph = ir.Graph([x], [], nodes=[], opset_imports={"": 20}, name="layer")
     data = x
-    if layer.repeats:
+    if layer.kind == "repeated":
         found = repeated(producer(node.inputs[0], "Resize"))
         assert found is not None
         like = ir.Value(name="large", type=float32)

@@ -19,6 +19,13 @@ V[a + P - r d]. Their kernels side by side are one convolution to r^2 times the 
                shifted against each other, so the map is one larger and its border is cut off afterwards
     woven      phases, but spread by two transpositions, first columns and then rows, which ONNX Runtime does in half
                the time of its DepthToSpace; for pictures of known size
+
+A convolution of stride 1 is it, too, with r = 1, V[t] = w[k - 1 - t] and P = k - 1 - p. To one or three channels it
+wastes most of the processor, whose kernels compute 8 or 16 at once. ConvTranspose is a matrix product and a sum then
+in ONNX Runtime, a quarter of the time. The other way is to make channels of places:
+
+    blocks     B^2 neighbours of the result are the channels of one convolution of stride B, whose kernels are the same
+               one at B^2 places of a window of k + B - 1, and DepthToSpace
 """
 
 from __future__ import annotations
@@ -33,10 +40,11 @@ from .linear import linear
 from .repeats import repeated
 from .values import UNTIL_THE_END, Array, made, new_constant, producer, sizes
 
-__all__ = ["FORMS", "Form", "Upsampling", "compose", "repeated_conv", "transposed_conv"]
+__all__ = ["FORMS", "Form", "Upsampling", "compose", "narrow_conv", "repeated_conv", "transposed_conv"]
 
-Form = Literal["transposed", "phases", "shuffled", "woven"]
-FORMS: tuple[Form, ...] = ("transposed", "phases", "shuffled", "woven")
+Form = Literal["transposed", "phases", "shuffled", "woven", "blocks"]
+FORMS: tuple[Form, ...] = ("transposed", "phases", "shuffled", "woven", "blocks")
+_NARROW = 4  # channels of a result that leave most of a vector of 8 or 16 empty
 _Order = Literal["phases", "channels", "columns"]  # what the channels of a convolution to all phases begin with
 
 
@@ -58,9 +66,25 @@ class Upsampling(NamedTuple):
     def outputs(self) -> int:
         return int(self.kernel.shape[0] * self.kernel.shape[2])
 
+    @property
+    def narrow(self) -> bool:
+        return self.outputs <= _NARROW and self.kernel.shape[0] == 1 and len(self.strides) <= 2
+
+    @property
+    def block(self) -> int:
+        """B: few channels fill a vector with more places, and each place more is a larger window."""
+        return 8 if len(self.strides) == 1 else 4 if self.outputs == 1 else 2
+
+    def keeps_size(self, extent: Sequence[int | None]) -> bool:
+        """Are the sizes of the result known, or at least those of the input?"""
+        axes = zip(extent, self.taps, self.front, self.rear, strict=True)
+        return all(size is not None or p + q == k - 1 for size, k, p, q in axes)
+
     def possible(self, extent: Sequence[int | None]) -> tuple[Form, ...]:
         """The forms that there are of this one for an input of these sizes, None where they may change."""
         forms: list[Form] = ["transposed"]
+        if set(self.strides) == {1} and self.narrow and max(self.taps) > 1 and self.keeps_size(extent):
+            forms.append("blocks")
         if len(self.strides) > 2 or len(set(self.strides)) != 1 or self.strides[0] == 1:
             return tuple(forms)
         forms.append("phases")
@@ -114,6 +138,24 @@ def repeated_conv(node: ir.Node) -> tuple[ir.Value, Upsampling] | None:
     return source, Upsampling(kernel, layer.bias, tuple(ratios), front, rear)
 
 
+def narrow_conv(node: ir.Node) -> tuple[ir.Value, Upsampling] | None:
+    """A convolution of stride 1 to few channels as its input and V."""
+    layer = linear(node) if node.op_type == "Conv" else None
+    if layer is None or node.inputs[0] is None:
+        return None
+    rank = layer.weight.ndim - 3
+    pads = tuple(node.attributes.get_ints("pads", [0] * 2 * rank))
+    others = [*node.attributes.get_ints("strides", [1] * rank), *node.attributes.get_ints("dilations", [1] * rank)]
+    if any(size != 1 for size in others) or min(pads) < 0:
+        return None
+    taps = layer.weight.shape[3:]
+    front = tuple(k - 1 - pad for k, pad in zip(taps, pads[:rank], strict=True))
+    rear = tuple(k - 1 - pad for k, pad in zip(taps, pads[rank:], strict=True))
+    kernel = np.flip(layer.weight, tuple(range(3, 3 + rank)))
+    found = Upsampling(kernel, layer.bias, (1,) * rank, front, rear)
+    return (node.inputs[0], found) if min(*front, *rear) >= 0 and found.narrow else None
+
+
 def _whole(found: Upsampling) -> bool:
     """Is less cut off than there is of one pixel's footprint? Then every form's padding is 0 or more."""
     return all(max(p, q) < k for k, p, q in zip(found.taps, found.front, found.rear, strict=True))
@@ -123,6 +165,11 @@ def compose(graph: ir.Graph, source: ir.Value, what: Upsampling, form: Form, lik
     """The nodes of one form, not yet in the graph; the last gives a value like `like`."""
     if form == "transposed":
         return [_transposed(graph, source, what, like)]
+    if form == "blocks":
+        nodes = _blocks(graph, source, what, like)
+        last = nodes[-1].outputs[0]
+        last.type, last.shape = like.type, like.shape
+        return nodes
     order: _Order = "columns" if form == "woven" else "phases" if what.kernel.shape[0] == 1 else "channels"
     nodes = (_shuffled if form == "shuffled" else _phases)(graph, source, what, order, like)
     last = nodes[-1].outputs[0]
@@ -172,6 +219,31 @@ def _shuffled(graph: ir.Graph, source: ir.Value, what: Upsampling, order: _Order
     return [conv, *_spread(graph, conv.outputs[0], what, order, like)]
 
 
+def _blocks(graph: ir.Graph, source: ir.Value, what: Upsampling, like: ir.Value) -> list[ir.Node]:
+    size, rank = what.block, len(what.strides)
+    windows, pads, ends = [], [], list[int | None]()
+    given = (sizes(source) or (None,) * (2 + rank))[2:]
+    for n, k, p, q in zip(given, what.taps, what.front, what.rear, strict=True):
+        windows.append([[place + k - 1 - j for j in range(k + size - 1)] for place in range(size)])
+        ends.append(None if n is None else n + k - 1 - p - q)
+        whole = ends[-1] is not None and ends[-1] % size == 0
+        pads.append((k - 1 - p, k - 1 - q + (0 if whole else size - 1)))
+    conv = _conv(graph, source, what, windows, pads, "phases", like, (size,) * rank)
+    nodes = [conv, *_spread(graph, conv.outputs[0], what, "phases", like, size)]
+    if all(end is not None and end % size == 0 for end in ends):
+        return nodes
+    if None in ends:  # the result is as large as the input
+        nodes.append(made("Shape", [source], {"start": 2}))
+        stop = nodes[-1].outputs[0]
+    else:
+        stop = new_constant(graph, np.array(ends, np.int64), f"{like.name}_ends")
+    starts, axes = np.zeros(rank, np.int64), np.arange(2, 2 + rank, dtype=np.int64)
+    placed = [new_constant(graph, numbers, f"{like.name}_{name}") for name, numbers in
+              (("starts", starts), ("axes", axes))]  # fmt: skip
+    spread = nodes[-2 if None in ends else -1].outputs[0]
+    return [*nodes, made("Slice", [spread, placed[0], stop, placed[1]])]
+
+
 def _window(taps: int, stride: int, front: int) -> tuple[int, int]:
     """The first and last d that any phase looks at."""
     return -((taps - 1 - front) // stride), (stride - 1 + front) // stride
@@ -185,8 +257,11 @@ def _conv(
     pads: Sequence[tuple[int, int]],
     order: _Order,
     like: ir.Value,
+    block: Sequence[int] = (),
 ) -> ir.Node:
     """The convolution to all phases: `windows` has, for each axis and phase, which tap of V stands at each place.
+
+    `block`: instead of phases, so many neighbours of the result on each axis, and as many pixels from one to the next.
 
     All channels of the first phase come first, which engines move faster; with groups, all phases of the first channel.
     """
@@ -208,7 +283,7 @@ def _conv(
             outer = [phases[1], 0, 1, phases[0]]
     kernel = np.transpose(kernel, (*outer, 2, *(axis + 1 for axis in phases)))
     given, places = kernel.shape[2 + rank], kernel.shape[3 + rank :]
-    count = int(np.prod(what.strides))
+    count = int(np.prod(block or what.strides))
     weight = kernel.reshape(what.outputs * count, given, *places)
     bias = what.bias
     if bias is not None:
@@ -216,7 +291,7 @@ def _conv(
         bias = np.tile(np.repeat(bias, inner), count // inner)
     attributes = {
         "kernel_shape": places,
-        "strides": [1] * rank,
+        "strides": block or [1] * rank,
         "pads": [*(front for front, _ in pads), *(rear for _, rear in pads)],
         "dilations": [1] * rank,
         "group": what.kernel.shape[0],
@@ -226,9 +301,11 @@ def _conv(
     return conv
 
 
-def _spread(graph: ir.Graph, phases: ir.Value, what: Upsampling, order: _Order, like: ir.Value) -> list[ir.Node]:
+def _spread(
+    graph: ir.Graph, phases: ir.Value, what: Upsampling, order: _Order, like: ir.Value, block: int | None = None
+) -> list[ir.Node]:
     """Channels -> places: DepthToSpace for pictures, and for sound the transposition that it is."""
-    stride = what.strides[0]
+    stride = block or what.strides[0]
     first = order == "phases"
     if len(what.strides) == 2:
         return [made("DepthToSpace", [phases], {"blocksize": stride, "mode": "DCR" if first else "CRD"})]

@@ -188,7 +188,7 @@ def test_a_network_is_the_same_function_in_every_form(graphs, name: str, form: s
 
 
 def test_everything_that_can_fold_does(graphs) -> None:
-    made = rewritten(graphs["doubling"], lambda _: "transposed").data
+    made = rewritten(graphs["doubling"], lambda layer: None if layer.kind == "narrow" else "transposed").data
     assert nodes(made) == {
         "Gemm": 1,
         "Reshape": 1,
@@ -229,7 +229,7 @@ def test_by_count_nothing_computes_more_than_the_plain_graph(graphs) -> None:
             assert_same_function(plain, form.data, NETWORKS[name][1])
     counted = forms(graphs["doubling"], "count")["counted"]
     assert operations(counted.data).multiply_adds < 0.6 * operations(graphs["doubling"]).multiply_adds
-    assert set(counted.layers.values()) == {"transposed"}
+    assert set(counted.layers.values()) == {"transposed", ""}  # the last layer, to three channels, stays
 
 
 def test_off_is_off_and_an_unknown_mode_is_refused(graphs) -> None:

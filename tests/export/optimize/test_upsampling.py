@@ -126,6 +126,46 @@ def test_every_form_of_a_transposed_convolution_is_the_same_function(case) -> No
             assert_near(run(made, {"x": x})[0], expected)
 
 
+@st.composite
+def narrow_convs(draw):
+    """A convolution to one to four channels, of known sizes or, where it keeps them, of any."""
+    rank = draw(st.integers(1, 2))
+    taps = [draw(st.integers(1, 7)) for _ in range(rank)]
+    pads = [draw(st.integers(0, k - 1)) for k in taps]
+    open_ = draw(st.booleans())
+    rear = [k - 1 - p if open_ else draw(st.integers(0, k - 1)) for k, p in zip(taps, pads, strict=True)]
+    sizes = [draw(st.integers(max(1, k - p - q), 19)) for k, p, q in zip(taps, pads, rear, strict=True)]
+    inner, outer = draw(st.integers(1, 5)), draw(st.integers(1, 4))
+    bias, batch = draw(st.booleans()), draw(st.integers(1, 3))
+    chance = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    x = numbers(chance, batch, inner, *sizes)
+    w, b = numbers(chance, outer, inner, *taps), numbers(chance, outer) if bias else None
+    build = Build(x=["n", inner, *([f"s{axis}" for axis in range(rank)] if open_ else sizes)])
+    build("Conv", "x", w, *([] if b is None else [b]), name="y", kernel_shape=taps, pads=[*pads, *rear])
+    around = [size for axis in reversed(range(rank)) for size in (pads[axis], rear[axis])]
+    conv, shift = (F.conv1d, F.conv2d)[rank - 1], None if b is None else torch.from_numpy(b).double()
+    expected = conv(F.pad(torch.from_numpy(x).double(), around), torch.from_numpy(w).double(), shift)
+    return build.bytes("y"), x, expected.numpy(), max(taps) > 1
+
+
+@settings(max_examples=120)
+@given(case=narrow_convs())
+def test_every_form_of_a_convolution_to_few_channels_is_the_same_function(case) -> None:
+    data, x, expected, wide = case
+    for form in ("transposed", "blocks") if wide else ("transposed",):
+        made, applied = rewrite(data, lambda graph, form=form: enlarge(graph, lambda _: form))
+        assert applied == 1
+        assert ("ConvTranspose" in operations(made)) == (form == "transposed")
+        assert_near(run(made, {"x": x})[0], expected)
+
+
+def test_a_convolution_to_more_channels_with_groups_or_strides_is_none_to_few() -> None:
+    for outer, conv in ((5, {}), (4, {"group": 2}), (3, {"strides": [2, 2]}), (3, {"dilations": [2, 2]})):
+        build = Build(x=["n", 4, 8, 8])
+        build("Conv", "x", np.ones((outer, 4 // conv.get("group", 1), 3, 3), np.float32), name="y", **conv)
+        assert rewrite(build.bytes("y"), lambda graph: enlarge(graph, lambda _: "transposed"))[1] == 0
+
+
 def square(form: str, transposed: bool) -> tuple[bytes, int]:
     chance = np.random.default_rng(0)
     build = Build(x=["n", 4, 5, 5])
@@ -148,7 +188,7 @@ def test_the_usual_sizes_have_all_forms(transposed: bool) -> None:
     }.items():
         if not (transposed and form == "transposed"):
             assert operations(square(form, transposed)[0]) == expected
-    assert set(FORMS) == {"transposed", "phases", "shuffled", "woven"}
+    assert set(FORMS) == {"transposed", "phases", "shuffled", "woven", "blocks"}
 
 
 @pytest.mark.parametrize(
@@ -166,7 +206,7 @@ def test_what_does_not_fit_stays_untouched(resize: dict, conv: dict) -> None:
     build = Build(x=["n", 2, 6, 6])
     how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor", **resize}
     up = build("Resize", "x", "", np.array([1, 1, 2, 2], np.float32), **how)
-    build("Conv", up, np.ones((2, 2, 3, 3), np.float32), name="y", **conv)
+    build("Conv", up, np.ones((5, 2, 3, 3), np.float32), name="y", **conv)
     data = build.bytes("y")
     made, applied = rewrite(data, name_repeats, lambda graph: enlarge(graph, lambda _: "transposed"))
     assert applied == 0
