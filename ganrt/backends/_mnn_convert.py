@@ -1,10 +1,10 @@
-"""ONNX -> MNN's own format, on the machine that will run it, into the cache, and a trial before this process runs it.
+"""ONNX -> MNN's own format, on the machine that will run it, into the cache, and a trial before it serves.
 
-A child process does both (`_mnn_child`): the converter prints, ignores Ctrl-C, and MNN's native code has crashed on
-unusual graphs, at batches from 3 up, while it laid out memory, and when it was closed. So the child runs the graph as
-this process would, with as many threads, at several batches in changing order, and closes it. Its memory is watched by
-the C library where that is glibc, since MNN may write beyond its arrays and live (MALLOC_CHECK_, mallopt(3)). Only what
-the child survived is opened here; what it did not is remembered in the cache as a sentence, and not tried again.
+A child process does both (`_mnn_trial`): the converter prints, ignores Ctrl-C, and crashes on unusual graphs. MNN too
+has written beyond its arrays, at batches from 3 up; it then ends its process at any later place, or gives wrong numbers
+and lives. So the child runs the graph as a lane would, with as many threads, at several batches in changing order, and
+closes it, while the C library watches its memory where that is glibc (MALLOC_CHECK_, mallopt(3)).
+Only what it survived is opened; what it did not is remembered in the cache as a sentence, and not tried again.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import msgspec
 from .. import cache
 from ..environment import processor
 from ..errors import BackendError, BackendUnavailable, legible
+from ._mnn_process import INTERPRETER, python, unloadable
 from .base import Graph
 
 __all__ = ["Converted", "Library", "Trial", "attempt", "convert"]
@@ -38,8 +39,8 @@ _VERSION = 2  # of what is done here
 _OPTIONS = ("--bizCode", "ganrt", "--useGeluApproximation", "0", "--useOriginRNNImpl")
 _SECONDS = 900.0  # the largest known generators take a few
 _LEAST = 16  # bytes; no model is smaller
-_CHILD, _LANE = (Path(__file__).with_name(name) for name in ("_mnn_child.py", "_mnn_lane.py"))
-_DONE = "ganrt: done"
+_CHILD = Path(__file__).with_name("_mnn_trial.py")
+_DONE, _UNLOADABLE = "ganrt: done", "ganrt: no MNN: "
 _OUTSIDE = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGKILL", None)}  # not the graph's doing
 
 
@@ -62,10 +63,10 @@ class Trial(NamedTuple):
 
 
 class Converted(NamedTuple):
-    """A model in MNN's format. `folder` holds it where the cache could not; it goes with the folder."""
+    """A model in MNN's format. `folder` holds it where the cache could not, and is the caller's to remove."""
 
     path: Path
-    folder: tempfile.TemporaryDirectory[str] | None = None
+    folder: str | None = None
 
 
 class _Verdict(msgspec.Struct):
@@ -174,12 +175,12 @@ def _made(graph: Graph, library: Library, trial: Trial, model: str, verdict: str
 
 def _aside(data: bytes) -> Converted:
     """The model in a temporary folder, for this process only."""
-    folder = tempfile.TemporaryDirectory(prefix="ganrt-mnn-", ignore_cleanup_errors=True)
+    folder = tempfile.mkdtemp(prefix="ganrt-mnn-")
     try:
-        alone = Path(folder.name) / "model.mnn"
+        alone = Path(folder) / "model.mnn"
         alone.write_bytes(data)
     except BaseException:
-        folder.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
         raise
     return Converted(alone, folder)
 
@@ -208,21 +209,20 @@ def _child(library: Library, source: Path | None, model: Path, trial: Trial) -> 
     tools = PathFinder.find_spec("_tools", [str(Path(library.file).parent)])
     if tools is None or tools.origin is None:
         raise BackendUnavailable("This MNN has no converter. Install it anew: pip install --force-reinstall MNN")
-    if not sys.executable:
-        raise BackendUnavailable("MNN's converter needs a Python of its own, and this program is not run by one.")
     facts = {
         "path": sys.path,
         "tools": tools.origin,
-        "lane": str(_LANE),
+        "interpreter": str(INTERPRETER),
         "source": None if source is None else str(source),
         "model": str(model),
         "options": _OPTIONS,
         "done": _DONE,
+        "unloadable": _UNLOADABLE,
         **trial._asdict(),
     }
     try:
-        return subprocess.run(  # killed when anything, Ctrl-C included, interrupts the waiting
-            [sys.executable, "-I", "-S", str(_CHILD)],
+        done = subprocess.run(  # killed when anything, Ctrl-C included, interrupts the waiting
+            [*python(), str(_CHILD)],
             input=json.dumps(facts),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -234,6 +234,9 @@ def _child(library: Library, source: Path | None, model: Path, trial: Trial) -> 
         )
     except subprocess.TimeoutExpired as problem:
         raise BackendError(f"MNN did not convert and run this graph within {_SECONDS:g} seconds.") from problem
+    if done.returncode > 0 and _UNLOADABLE in done.stdout:
+        raise unloadable(legible(done.stdout.rpartition(_UNLOADABLE)[2].strip()))
+    return done
 
 
 def _watched() -> dict[str, str]:

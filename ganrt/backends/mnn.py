@@ -1,24 +1,25 @@
-"""MNN on the CPU: Winograd convolutions, in FP32.
+"""MNN on the CPU: Winograd convolutions, in FP32, always in processes of its own.
 
 The newer of MNN's two Python interfaces holds Python's lock while it computes, so the older one is used (`Interpreter`,
 https://mnn-docs.readthedocs.io/en/latest/inference/session.html). A session there is laid out for one shape, runs one
-call at a time, and is freed only with its interpreter. Hence lanes: an interpreter with a few sessions, lent to one
-call at a time, and as many lanes as calls run at once, up to one for each group of `threads` cores.
+call at a time, and is freed only with its interpreter. Hence lanes: a process with an interpreter and a few sessions,
+lent to one call at a time, and as many lanes as calls run at once, up to one for each group of `threads` cores.
 
-No graph runs here that a child process did not run before, see `_mnn_convert`. BF16 is not offered: on x86, MNN takes
+No graph runs in a lane that was not tried before, see `_mnn_convert`. BF16 is not offered: on x86, MNN takes
 "low_bf16" and computes in FP32.
 """
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
-import sys
-import tempfile
+import shutil
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,14 +30,14 @@ from ..environment import fingerprint, package, usable_cores
 from ..errors import BackendError, BackendUnavailable
 from ..onnx_header import read_onnx_header
 from ..spec import Port
-from ._mnn_convert import Library, Trial, attempt, convert
-from ._mnn_lane import Lane
+from ._mnn_convert import Converted, Library, Trial, attempt, convert
+from ._mnn_lane import Lane, Shapes
+from ._mnn_process import INSTALL, unloadable
 from .base import Availability, Graph, Options, SessionInfo, translated
 
 __all__ = ["MODULE", "NAME", "available", "open_session", "precisions"]
 
 NAME, MODULE = "mnn", "MNN"
-_INSTALL = "pip install 'ganrt[mnn]'"
 _COMPUTED = {
     "float32": np.float32,
     "float16": np.float32,
@@ -46,15 +47,15 @@ _COMPUTED = {
     "int16": np.int32,
     "bool": np.int32,
 }  # what MNN makes of the types of ONNX
-_importing = threading.Lock()
+_sessions: weakref.WeakSet[MnnSession] = weakref.WeakSet()
 
 
 def available() -> Availability:
     """Whether MNN is installed, without importing it."""
     if fingerprint(MODULE) is None:
-        return Availability(False, "MNN is not installed", _INSTALL)
+        return Availability(False, "MNN is not installed", INSTALL)
     version = package("MNN").version
-    return Availability(True, f"MNN {version}", _INSTALL, version)
+    return Availability(True, f"MNN {version}", INSTALL, version)
 
 
 def precisions() -> tuple[str, ...]:
@@ -71,9 +72,10 @@ class MnnSession:
     """One converted model; calls at the same time use lanes of their own as far as there are cores for them."""
 
     def __init__(self, graph: Graph, options: Options) -> None:
-        mnn, file = _import()
+        library = _library()
         if not graph.digest:  # what is kept of a graph is found by it
             graph = msgspec.structs.replace(graph, digest=hashlib.sha256(graph.data).hexdigest())
+        self._aside: weakref.finalize[..., MnnSession] | None = None
         with translated("MNN", "cannot use this graph"):
             header = read_onnx_header(graph.data, "it")
             self._inputs = {port.name: port for port in header.inputs}
@@ -82,27 +84,43 @@ class MnnSession:
                 if port.dtype not in _COMPUTED:
                     have = ", ".join(_COMPUTED)
                     raise BackendError(f"MNN cannot use this graph: '{port.name}' is {port.dtype}; MNN has: {have}.")
-            library = Library(file, str(mnn.version()))
             self._open_sizes = any(size is None for port in header.inputs for size in port.shape[1:])
             inputs = {port.name: (port.dtype, port.shape) for port in header.inputs}
             trial = Trial(options.threads, None if self._open_sizes else inputs)
-            converted = convert(graph, library, trial)
+            self._threads = options.threads
+            self._model = self._kept(convert(graph, library, trial))
+            lane = Lane(self._model, self._threads)
             try:
-                lane = Lane(mnn, str(converted.path), options.threads)
-            except Exception:  # noqa: BLE001  MNN raises nothing else; the file is damaged
-                converted = convert(graph, library, trial, anew=True)
-                lane = Lane(mnn, str(converted.path), options.threads)
-            missing = self._outputs.keys() - lane.outputs()
+                lane.start()
+            except BackendUnavailable:
+                raise
+            except Exception:  # noqa: BLE001  whatever it said or did, the file is damaged
+                self._model = self._kept(convert(graph, library, trial, anew=True))
+                lane = Lane(self._model, self._threads)
+                lane.start()
+            missing = self._outputs.keys() - lane.outputs
             if missing:
                 raise BackendError(f"MNN cannot use this graph: it drops the output '{min(missing)}'.")
-            self._info = SessionInfo(NAME, f"MNN {library.version}", "CPU", "fp32", lane.threads())
-        self._mnn, self._library, self._digest = mnn, library, graph.digest
-        self._model, self._threads = converted, options.threads
-        self._trying = threading.Lock()
-        self._idle: list[Lane] = [lane]
-        self._lanes, self._most = 1, max(1, usable_cores() // options.threads)
-        self._changed = threading.Condition()
+        self._info = SessionInfo(NAME, f"MNN {lane.version}", "CPU", "fp32", lane.threads)
+        self._library, self._digest = library, graph.digest
+        self._lanes = weakref.WeakSet([lane])  # one that an interrupt lost on its way to a call is replaced
+        self._most = max(1, usable_cores() // self._threads)
         self._closed = False
+        self._begin()
+        _sessions.add(self)
+
+    def _begin(self) -> None:
+        """No call runs: at first, and in a process that was forked, where each lane gets another process."""
+        self._idle = list(self._lanes)
+        self._trying, self._changed = threading.Lock(), threading.Condition()
+
+    def forked(self) -> None:
+        """In a process that was forked: the lanes' processes and files stay the other's."""
+        if self._aside is not None:
+            self._aside.detach()
+        for lane in list(self._lanes):
+            lane.end()
+        self._begin()
 
     @property
     def info(self) -> SessionInfo:
@@ -112,7 +130,7 @@ class MnnSession:
         return np.empty(shape, dtype)
 
     def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
-        with translated("MNN", "failed while running"), self._computed(inputs) as results:
+        with translated("MNN", "failed while running"), self._computed(inputs, [*outputs]) as results:
             for name, array in outputs.items():
                 port, result = self._output(name, results)
                 if array.dtype != port.dtype or array.shape != result.shape:
@@ -124,7 +142,7 @@ class MnnSession:
 
     def evaluate(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         found: dict[str, NDArray[Any]] = {}
-        with translated("MNN", "failed while running"), self._computed(inputs) as results:
+        with translated("MNN", "failed while running"), self._computed(inputs, outputs) as results:
             for name in outputs:
                 port, result = self._output(name, results)
                 found[name] = np.empty(result.shape, port.dtype)
@@ -134,10 +152,18 @@ class MnnSession:
     def close(self) -> None:
         with self._changed:
             self._closed = True
-            self._idle.clear()  # one in use goes when its call returns
+            for lane in self._idle:  # one in use ends when its call returns
+                lane.end()
+            self._idle.clear()
             self._changed.notify_all()
-        if self._model.folder is not None:
-            self._model.folder.cleanup()
+        if self._aside is not None:
+            self._aside()
+
+    def _kept(self, converted: Converted) -> Path:
+        """The model, whose folder, where it has one of its own, goes with this session."""
+        if converted.folder is not None:
+            self._aside = weakref.finalize(self, shutil.rmtree, converted.folder, ignore_errors=True)
+        return converted.path
 
     def _output(self, name: str, results: Mapping[str, NDArray[Any]]) -> tuple[Port, NDArray[Any]]:
         if name not in results:
@@ -149,18 +175,22 @@ class MnnSession:
         return port, result
 
     @contextmanager
-    def _computed(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[dict[str, NDArray[Any]]]:
-        """Results of one call, in MNN's own memory, where they stay until the block ends."""
+    def _computed(
+        self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]
+    ) -> Iterator[dict[str, NDArray[Any]]]:
+        """Results of one call, in the lane's memory, where they stay until the block ends."""
         self._check(inputs)
         shapes = {name: array.shape for name, array in inputs.items()}
         if self._open_sizes:
             self._attempt(shapes)
         lane = self._borrow(tuple(shapes.items()))
         try:
-            yield lane.run(inputs, shapes)
+            yield lane.run(inputs, outputs)
         finally:
             with self._changed:
-                if not self._closed:
+                if self._closed:
+                    lane.end()
+                else:
                     self._idle.append(lane)
                 self._changed.notify()
 
@@ -192,9 +222,9 @@ class MnnSession:
                 batched = self._inputs[name].shape[:1] == (None,) and shape[0] == first
                 inputs[name] = self._inputs[name].dtype, (None, *shape[1:]) if batched else shape
             trial = Trial(self._threads, inputs, first)
-            self._open_sizes = not attempt(self._digest, self._library, self._model.path, trial)
+            self._open_sizes = not attempt(self._digest, self._library, self._model, trial)
 
-    def _borrow(self, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> Lane:
+    def _borrow(self, shapes: Shapes) -> Lane:
         """An idle lane, best one laid out for these shapes; a new one while there are cores for it; or it waits."""
         with self._changed:
             while True:
@@ -203,21 +233,22 @@ class MnnSession:
                 if self._idle:
                     index = next((i for i, lane in enumerate(self._idle) if shapes in lane.layouts), -1)
                     return self._idle.pop(index)
-                if self._lanes < self._most:
-                    self._lanes += 1
+                if len(self._lanes) < self._most:
+                    lane = Lane(self._model, self._threads)
+                    self._lanes.add(lane)
                     break
                 self._changed.wait()
         try:
-            return Lane(self._mnn, str(self._model.path), self._threads)
-        except Exception:  # noqa: BLE001  its file was cleared away meanwhile; the lanes there are will do
+            lane.start()
+        except BaseException as problem:
             with self._changed:
-                self._lanes -= 1
-                self._most = max(1, self._lanes)
-        except BaseException:
-            with self._changed:
-                self._lanes -= 1
-            raise
-        return self._borrow(shapes)
+                self._lanes.discard(lane)
+                self._changed.notify()
+                if not isinstance(problem, Exception) or not self._lanes:
+                    raise
+                self._most = len(self._lanes)  # no room for a process, or its file was cleared away: these will do
+            return self._borrow(shapes)
+        return lane
 
 
 def _convert(result: NDArray[Any], array: NDArray[Any]) -> None:
@@ -228,44 +259,18 @@ def _convert(result: NDArray[Any], array: NDArray[Any]) -> None:
         np.copyto(array, result, casting="unsafe")
 
 
-def _import() -> tuple[Any, str]:
-    """MNN, and the file of its library. Its loading prints a line, which is kept off stdout."""
-    try:
-        with _importing:
-            if MODULE not in sys.modules:
-                with _stdout_watched():
-                    import _mnncengine
-            import _mnncengine
-            import MNN
-    except ImportError as problem:
-        raise BackendUnavailable(f"MNN cannot be loaded ({problem}). Install it: {_INSTALL}") from problem
-    return MNN, str(_mnncengine.__file__)
+def _library() -> Library:
+    """MNN's native code, as installed. Raises BackendUnavailable when there is none."""
+    engine, found = available(), find_spec("_mnncengine")
+    if not engine or found is None or found.origin is None:
+        raise unloadable("it is not installed")
+    return Library(found.origin, str(engine.version))
 
 
-@contextmanager
-def _stdout_watched() -> Iterator[None]:
-    """Native code prints to the file descriptor; what MNN prints there is dropped, all else is handed on at the end."""
-    try:
-        real, caught = os.dup(1), tempfile.TemporaryFile()  # noqa: SIM115 closed below
-    except OSError:  # no stdout, or no room
-        yield
-        return
-    with caught:
-        _flush()
-        os.dup2(caught.fileno(), 1)
-        try:
-            yield
-        finally:
-            _flush()
-            os.dup2(real, 1)
-            os.close(real)
-            caught.seek(0)
-            rest = b"".join(line for line in caught if not line.startswith(b"The device supports:"))
-            while rest:
-                rest = rest[os.write(1, rest) :]
+def _after_fork() -> None:
+    for session in list(_sessions):
+        session.forked()
 
 
-def _flush() -> None:
-    """Empties C's buffer of stdout, which is not Python's."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None if os.name == "posix" else "ucrtbase").fflush(None)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

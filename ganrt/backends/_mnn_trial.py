@@ -2,13 +2,12 @@
 
 It loads the converter's native library `_tools` alone, never the Python package `MNN.tools` around it, which installs a
 logging package by pip and sends usage with the machine's id to MNN's maker. Nothing of ganrt is imported but the file
-that holds MNN's sessions, so that the start takes a quarter of a second.
+that holds MNN's sessions.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -25,44 +24,42 @@ _PATIENT_S, _LONG_S = 10.0, 0.25  # ganrt itself gives no larger batch to what t
 def main() -> None:
     """Reads a JSON object from stdin, as `_mnn_convert` writes it; its `done` is the last line of stdout on success."""
     facts = json.load(sys.stdin)
-    sys.path[:] = facts["path"]
-    with suppress(ImportError, ValueError, OSError):  # a crash here is an answer, and leaves no file
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    if facts["source"] is not None:
-        command = ["mnnconvert", "-f", "ONNX", "--modelFile", facts["source"], "--MNNModel", facts["model"]]
-        _module("_tools", facts["tools"]).mnnconvert([*command, *facts["options"]])
-    import MNN
-
-    lane = _module("_mnn_lane", facts["lane"]).Lane(MNN, facts["model"], facts["threads"])
+    own = _module("_mnn_interpreter", facts["interpreter"])
+    own.prepare(facts["path"])
+    try:
+        if facts["source"] is not None:
+            command = ["mnnconvert", "-f", "ONNX", "--modelFile", facts["source"], "--MNNModel", facts["model"]]
+            _module("_tools", facts["tools"]).mnnconvert([*command, *facts["options"]])
+        interpreter = own.Interpreter(facts["model"], facts["threads"])
+    except ImportError as problem:
+        sys.exit(f"{facts['unloadable']}{problem}")
     if facts["inputs"] is not None:
-        _try(lane, facts["inputs"], facts["first"])
-    del lane  # closing it is part of the trial
+        _try(interpreter, own.LAYOUTS, facts["inputs"], facts["first"])
+    del interpreter  # closing it is part of the trial: memory is looked at where it is given back
     print(f"\n{facts['done']}", flush=True)
 
 
-def _try(lane: Any, inputs: Mapping[str, _Input], first: int) -> None:
+def _try(interpreter: Any, layouts: int, inputs: Mapping[str, _Input], first: int) -> None:
     """Batch `first` must run. The others may be refused: the trial is whether the process lives through them."""
-    last, each = first, _seconds(lane, inputs, first) / max(1, first)
+    last, calls, each = first, 1, _seconds(interpreter, 0, inputs, first) / max(1, first)
     for batch in _BATCHES:
         if batch != last and each * batch <= (_PATIENT_S if batch <= _SMALL else _LONG_S):
             with suppress(RuntimeError):
-                each = _seconds(lane, inputs, batch) / batch
-            last = batch
+                each = _seconds(interpreter, calls % layouts, inputs, batch) / batch
+            last, calls = batch, calls + 1
 
 
-def _seconds(lane: Any, inputs: Mapping[str, _Input], batch: int) -> float:
+def _seconds(interpreter: Any, number: int, inputs: Mapping[str, _Input], batch: int) -> float:
     """One call: numbers from -2 to 2, but 0 where whole ones are taken, an index that every table has."""
     import numpy as np
 
     shapes = {name: tuple(batch if size is None else size for size in shape) for name, (_, shape) in inputs.items()}
-    feeds = {}
-    for name, shape in shapes.items():
-        spread = 4 * np.modf(np.arange(math.prod(shape)) * 0.618)[0] - 2
-        feeds[name] = (spread if inputs[name][0].startswith("float") else 0 * spread).reshape(shape).astype(np.float32)
     started = time.perf_counter()
-    lane.run(feeds, shapes)
+    layout = interpreter.lay_out(number, shapes)
+    for name, array in layout.inputs.items():
+        spread = 4 * np.modf(np.arange(array.size) * 0.618)[0] - 2
+        array[...] = (spread if inputs[name][0].startswith("float") else 0 * spread).reshape(array.shape)
+    interpreter.run(number)
     return time.perf_counter() - started
 
 
