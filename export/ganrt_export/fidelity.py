@@ -32,6 +32,7 @@ __all__ = [
     "RELATIVE",
     "Fidelity",
     "Pair",
+    "drawn_pairs",
     "Total",
     "compare",
     "fault_of",
@@ -86,20 +87,24 @@ class Pair(NamedTuple):
         )
 
 
-def fidelity(module: nn.Module, spec: Spec, graph: bytes, samples: int = SAMPLES) -> dict[str, Fidelity]:
-    """How near each engine of this machine comes to `module` with `graph`, in float32, by backend name.
+def fidelity(spec: Spec, graph: bytes, pairs: Sequence[Pair]) -> dict[str, Fidelity]:
+    """How near each engine of this machine comes to the module's own answers, by backend name.
 
     Raises BackendUnavailable when there is no engine at all, BackendError when every one refuses the graph.
     """
-    draws = Draws(spec, SEED, 0, samples)
-    expected = sample(module, draws)
-    pairs = [
-        Pair(draws.feeds(start, count), (expected[start : start + count],)) for start, count in _batches(draws.count)
-    ]
     found = measure(spec, graph, pairs)
     if all(one.fault for one in found.values()):
         raise BackendError(next(iter(found.values())).fault)
     return found
+
+
+def drawn_pairs(module: nn.Module, spec: Spec, samples: int = SAMPLES) -> list[Pair]:
+    """Fixed samples and the module's answers, batches 1, 2, 3 and 8 first."""
+    draws = Draws(spec, SEED, 0, samples)
+    expected = sample(module, draws)
+    return [
+        Pair(draws.feeds(start, count), (expected[start : start + count],)) for start, count in _batches(draws.count)
+    ]
 
 
 def measure(spec: Spec, graph: bytes, pairs: Sequence[Pair], mapping: bytes | None = None) -> dict[str, Fidelity]:

@@ -23,10 +23,10 @@ from ganrt.latents import Draws
 from ganrt.manifest import FORMAT, Bound, FileEntry, Golden, Goldens, Manifest, Precision
 from ganrt.spec import Spec
 
-from .fidelity import Fidelity, fidelity, serving
+from .fidelity import Fidelity, drawn_pairs, fidelity, serving
 from .reference import evaluate
 from .to_onnx import export_onnx
-from .variants import NONE, Variants
+from .variants import NONE, Optimize, Variants, make_variants
 
 __all__ = ["BOUNDS", "assemble", "choose_goldens", "pack"]
 
@@ -53,15 +53,19 @@ def pack(
     quality: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     half_weights: bool = False,
+    optimize: Optimize = "off",
 ) -> Bundle:
     """Exports `module`, holds the graph to it on every engine here, and writes the bundle whole or not at all.
 
     `module` is in eval mode; with `half_weights` its weights were rounded by `half_weights.round_weights`.
+    `optimize`: how its other forms are chosen.
     Raises FidelityError when an engine of this machine does not give the module's output, OutputError when the bundle
     cannot be written.
     """
     graph = export_onnx(module, spec, half_weights=half_weights)
-    found = serving(fidelity(module, spec, graph), BOUNDS["fp32"])
+    pairs = drawn_pairs(module, spec)
+    found = serving(fidelity(spec, graph, pairs), BOUNDS["fp32"])
+    variants = make_variants(spec, graph, pairs, mapping=None, optimize=optimize, precisions=(), tell=lambda _: None)
     goldens = choose_goldens(spec)
     return assemble(
         path,
@@ -70,6 +74,7 @@ def pack(
         found,
         goldens=goldens,
         golden_rows=_golden_rows(module, spec, goldens),
+        variants=variants,
         name=name,
         family=family,
         description=description,

@@ -12,7 +12,7 @@ from ganrt.errors import BackendUnavailable, FidelityError
 from ganrt.latents import Draws
 from ganrt.manifest import Bound
 from ganrt.spec import Image, Latent, Spec
-from ganrt_export.fidelity import SAMPLES, compare, fidelity, hold
+from ganrt_export.fidelity import SAMPLES, compare, drawn_pairs, fidelity, hold
 from ganrt_export.pack import BOUNDS
 from ganrt_export.reference import sample, to_pixels
 
@@ -20,7 +20,7 @@ SPEC = Spec(inputs=(Latent(size=2),), output=Image(height=2, width=2, channels=1
 
 
 def test_every_engine_here_is_measured_and_passes(exported) -> None:
-    found = fidelity(exported.module, exported.spec, exported.half_graph)
+    found = fidelity(exported.spec, exported.half_graph, drawn_pairs(exported.module, exported.spec))
     assert set(found) == {name for name in backends.UNASKED if backends.available(name)}
     for figures in found.values():
         assert figures.samples == SAMPLES >= 256
@@ -35,13 +35,13 @@ def test_another_generator_does_not_pass(exported) -> None:
     changed = copy.deepcopy(exported.module)
     changed.by_z.mul_(1.2)
     with pytest.raises(FidelityError, match=r"not the same generator on .*: its output is .* dB from PyTorch's"):
-        hold(fidelity(changed, exported.spec, exported.graph, samples=16), BOUNDS["fp32"])
+        hold(fidelity(exported.spec, exported.graph, drawn_pairs(changed, exported.spec, samples=16)), BOUNDS["fp32"])
 
 
 def test_without_an_engine_the_command_that_brings_one_is_named(exported, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "UNASKED", ())
     with pytest.raises(BackendUnavailable, match=r"pip install 'ganrt\[cpu\]'"):
-        fidelity(exported.module, exported.spec, exported.graph)
+        fidelity(exported.spec, exported.graph, drawn_pairs(exported.module, exported.spec, samples=16))
 
 
 def test_the_figures_are_those_of_the_formulas() -> None:

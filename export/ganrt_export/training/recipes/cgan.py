@@ -151,4 +151,5 @@ class Recipe(recipe.Recipe):
                 "weights": "batch norm folded, large weights rounded to float16, computed in float32",
             },
             half_weights=True,
+            optimize="measure",
         )
