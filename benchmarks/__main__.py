@@ -13,7 +13,6 @@ NAMES = (
     "engines_fp32",
     "rewrites",
     "int8",
-    "chosen",
     "league",
     "dynamic_batching",
     "training_step",

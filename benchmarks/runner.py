@@ -11,6 +11,7 @@ import json
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -40,8 +41,10 @@ class Contestant:
 
     def __init__(self, module: str, n: int, *arguments: str) -> None:
         command = [sys.executable, "-c", _CHILD, module, str(n), *arguments]
+        started = time.perf_counter()
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._expect("ready")
+        self.ready_s, self.mib = time.perf_counter() - started, 0.0
 
     def time(self, calls: int) -> list[float]:
         """Seconds of each of `calls` calls."""
@@ -49,6 +52,14 @@ class Contestant:
         self._process.stdin.write(f"{calls}\n")
         self._process.stdin.flush()
         return list(map(float, json.loads(self._line())))
+
+    def peak_mib(self) -> float:
+        """The most memory it has had resident so far; 0 where the system does not tell."""
+        try:
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+        except OSError:
+            return 0.0
+        return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 
     def close(self) -> None:
         self._process.communicate()
@@ -70,7 +81,15 @@ def interleave(
     contestants: Mapping[str, tuple[str, int, Sequence[str]]], *, rounds: int, seconds: float
 ) -> dict[str, list[float]]:
     """Seconds a call of each contestant, from `rounds` turns of about `seconds` each, after one turn of warm-up."""
-    running = {name: Contestant(module, n, *arguments) for name, (module, n, arguments) in contestants.items()}
+    return take_turns(
+        {name: Contestant(module, n, *arguments) for name, (module, n, arguments) in contestants.items()},
+        rounds=rounds,
+        seconds=seconds,
+    )
+
+
+def take_turns(running: Mapping[str, Contestant], *, rounds: int, seconds: float) -> dict[str, list[float]]:
+    """The same of contestants that have started; they are closed at the end."""
     calls = {name: max(3, int(seconds / median(one.time(5)))) for name, one in running.items()}
     times: dict[str, list[float]] = {name: [] for name in running}
     for one in running.values():

@@ -1,17 +1,18 @@
-"""What every contestant does alike: read the inputs, keep its first answer, make pixels of pictures."""
+"""What every contestant does alike: read the inputs, keep its first answer, draw latents anew, make pixels."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ganrt.spec import Image, Spec
+from ganrt.spec import Image, Label, Latent, Spec
 
-__all__ = ["keep", "load", "pixels"]
+__all__ = ["drawing", "keep", "load", "pixels"]
 
 
 def load(file: str) -> dict[str, NDArray[Any]]:
@@ -24,6 +25,22 @@ def keep(file: str, answer: NDArray[Any]) -> None:
     temporary = Path(f"{file}.part.npy")
     np.save(temporary, np.asarray(answer, np.float32))
     os.replace(temporary, file)
+
+
+def drawing(feeds: dict[str, NDArray[Any]], spec: Spec) -> Callable[[], None]:
+    """What fills the arrays anew before a call, as users draw latents and labels: numpy's generator, in place."""
+    random = np.random.default_rng(0)
+    latents = [feeds[part.name] for part in spec.inputs if isinstance(part, Latent)]
+    labels = [(feeds[part.name], part.classes) for part in spec.inputs if isinstance(part, Label)]
+
+    def draw() -> None:
+        for array in latents:
+            random.standard_normal(dtype=np.float32, out=array)
+        for array, classes in labels:
+            if array.ndim == 1:
+                array[:] = random.integers(0, classes, len(array))
+
+    return draw
 
 
 def pixels(y: NDArray[Any], spec: Spec) -> NDArray[Any]:

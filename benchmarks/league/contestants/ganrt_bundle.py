@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from itertools import count
 
@@ -10,7 +11,10 @@ from ganrt import Generator
 from ._answer import keep, load
 
 
-def make(n: int, inputs: str, answer: str, bundle: str, precision: str) -> Callable[[], object]:
+def make(n: int, inputs: str, answer: str, bundle: str, precision: str, cache: str) -> Callable[[], object]:
+    """`cache`: a folder of its own, so that nothing is known of this machine yet."""
+    if cache:
+        os.environ["GANRT_CACHE_DIR"] = cache
     generator, feeds = Generator.load(bundle, precision=precision), load(inputs)
     keep(answer, generator.run(feeds)[generator.spec.output_ports()[-1].name])
     if generator.spec.signals:

@@ -12,7 +12,7 @@ import numpy as np
 from ganrt.environment import usable_cores
 
 from ..networks import build
-from ._answer import keep, load, pixels
+from ._answer import drawing, keep, load, pixels
 
 # the converter itself: the command `mnnconvert` around it installs a logging package and tells MNN's maker of its use
 _CONVERT = "import sys, _tools; _tools.mnnconvert(sys.argv[1:])"
@@ -26,16 +26,14 @@ def make(n: int, inputs: str, answer: str, file: str, name: str) -> Callable[[],
     from MNN import expr, nn
 
     net = nn.load_module_from_file(str(model), list(feeds), [output], thread_num=usable_cores(), shape_mutable=False)
-    given = []
-    for array in feeds.values():
-        whole = np.issubdtype(array.dtype, np.integer)
-        place = expr.placeholder(list(array.shape), expr.NCHW, expr.int if whole else expr.float)
-        place.write(np.ascontiguousarray(array, np.int32 if whole else np.float32))
-        given.append(place)
+    draw, kinds = drawing(feeds, spec), {"f": (expr.float, np.float32), "i": (expr.int, np.int32)}
+    places = [expr.placeholder(list(array.shape), expr.NCHW, kinds[array.dtype.kind][0]) for array in feeds.values()]
 
     def run() -> np.ndarray:
-        (found,) = net.forward(given)
+        for place, array in zip(places, feeds.values(), strict=True):
+            place.write(array.astype(kinds[array.dtype.kind][1], copy=False))
+        (found,) = net.forward(places)
         return found.read()
 
     keep(answer, run())
-    return lambda: pixels(run().copy(), spec)
+    return lambda: (draw(), pixels(run().copy(), spec))

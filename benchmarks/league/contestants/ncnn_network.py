@@ -15,14 +15,15 @@ import torch
 from ganrt.environment import usable_cores
 
 from ..networks import build
-from ._answer import keep, load, pixels
+from ._answer import drawing, keep, load, pixels
 
 
 def make(n: int, inputs: str, answer: str, file: str, name: str) -> Callable[[], object]:
     import ncnn
 
     made = build(name).sample
-    (samples,) = load(inputs).values()
+    feeds = load(inputs)
+    (samples,), draw = feeds.values(), drawing(feeds, made.spec)
     net = ncnn.Net()
     net.opt.num_threads = usable_cores()
     for halved in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
@@ -42,7 +43,7 @@ def make(n: int, inputs: str, answer: str, file: str, name: str) -> Callable[[],
 
     run = lambda: np.stack([one(sample) for sample in samples])  # noqa: E731
     keep(answer, run())
-    return lambda: pixels(run(), made.spec)
+    return lambda: (draw(), pixels(run(), made.spec))
 
 
 def _convert(module: torch.nn.Module, sample: np.ndarray, folder: Path) -> None:

@@ -10,7 +10,7 @@ from ganrt.environment import usable_cores
 from ganrt.spec import Image
 
 from ..networks import build
-from ._answer import keep, load
+from ._answer import drawing, keep, load
 
 
 def make(n: int, inputs: str, answer: str, name: str, how: str) -> Callable[[], object]:
@@ -23,7 +23,8 @@ def make(n: int, inputs: str, answer: str, name: str, how: str) -> Callable[[], 
         module = torch.compile(module)
     if how == "autotune":
         module = torch.compile(module, mode="max-autotune")
-    given = [torch.from_numpy(array) for array in load(inputs).values()]
+    feeds = load(inputs)
+    given, draw = [torch.from_numpy(array) for array in feeds.values()], drawing(feeds, spec)
     half = torch.autocast("cpu", torch.bfloat16, enabled=how == "bf16")
 
     def run() -> torch.Tensor:
@@ -34,10 +35,11 @@ def make(n: int, inputs: str, answer: str, name: str, how: str) -> Callable[[], 
     keep(answer, run().contiguous().numpy())
     output = spec.output
     if not isinstance(output, Image):
-        return run
+        return lambda: (draw(), run())
     scale, low = 255 / (output.high - output.low), output.low
 
     def call() -> object:
+        draw()
         with torch.inference_mode():
             shown = run().sub_(low).mul_(scale).round_().clamp_(0, 255).to(torch.uint8)
             return shown.permute(0, 2, 3, 1).contiguous().numpy()

@@ -9,18 +9,18 @@ import numpy as np
 from ganrt.environment import usable_cores
 
 from ..networks import build
-from ._answer import keep, load, pixels
+from ._answer import drawing, keep, load, pixels
 
 
 def make(n: int, inputs: str, answer: str, file: str, name: str, engine: str) -> Callable[[], object]:
     spec, feeds = build(name).sample.spec, load(inputs)
-    output = spec.output_ports()[-1].name
+    output, draw = spec.output_ports()[-1].name, drawing(feeds, spec)
     if engine == "onnxruntime":
         import onnxruntime
 
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
         keep(answer, session.run([output], feeds)[0])
-        return lambda: pixels(session.run([output], feeds)[0], spec)
+        return lambda: (draw(), pixels(session.run([output], feeds)[0], spec))
     import openvino
 
     settings: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": usable_cores()}
@@ -37,7 +37,7 @@ def make(n: int, inputs: str, answer: str, file: str, name: str, engine: str) ->
             return request.get_tensor(output).data
 
         keep(answer, one().copy())
-        return lambda: pixels(one(), spec)
+        return lambda: (draw(), pixels(one(), spec))
     jobs = min(n, model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
     parts = [{key: np.ascontiguousarray(part) for key, part in one.items()} for one in _split(feeds, jobs)]
     requests = [model.create_infer_request() for _ in parts]
@@ -50,7 +50,7 @@ def make(n: int, inputs: str, answer: str, file: str, name: str, engine: str) ->
         return [request.get_tensor(output).data for request in requests]
 
     keep(answer, np.concatenate(together()))
-    return lambda: np.concatenate([pixels(part, spec) for part in together()])
+    return lambda: (draw(), np.concatenate([pixels(part, spec) for part in together()]))
 
 
 def _split(feeds: dict[str, np.ndarray], jobs: int) -> list[dict[str, np.ndarray]]:
