@@ -134,7 +134,8 @@ def _settings(file: recipes.RecipeFile, recipe: str, given: dict[str, Any]) -> A
 
 def _read(file: recipes.RecipeFile, recipe: str, others: Sequence[str]) -> dict[str, Any]:
     """Settings from NAME=VALUE, each as its type in the recipe. Raises ArgumentError."""
-    types, read = get_type_hints(file.Settings), {}
+    hints, read = get_type_hints(file.Settings), {}
+    types = {field.name: hints[field.name] for field in fields(file.Settings)}
     for text in others:
         name, _, value = text.partition("=")
         if name not in types:
@@ -173,6 +174,7 @@ def _train(
     from rich.console import Console
 
     from ganrt_export.training.datasets import fetch_mnist
+    from ganrt_export.training.health import memory_told
     from ganrt_export.training.loop import Losses, train
     from ganrt_export.training.recipe import provenance
 
@@ -185,8 +187,13 @@ def _train(
     for note in samples.notes:
         notes.print(note, soft_wrap=True)
     torch.manual_seed(settings.seed)  # the networks' initial weights
-    recipe = file.Recipe(settings, samples)
-    with _between_steps() as should_stop, _bar(notes, settings.steps, settings.batch) as advance:
+    with memory_told(settings.batch):
+        recipe = file.Recipe(settings, samples)
+    with (
+        memory_told(settings.batch),
+        _between_steps() as should_stop,
+        _bar(notes, settings.steps, settings.batch) as advance,
+    ):
 
         def on_step(step: int, losses: Losses) -> None:
             advance(step + 1, "  ".join(f"{name} {value:.3f}" for name, value in losses.items()))

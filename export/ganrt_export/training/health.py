@@ -1,18 +1,23 @@
-"""Signs that a training has gone wrong: losses that are no numbers, a network that cannot learn, samples all alike."""
+"""Signs that a training has gone wrong.
+
+Losses that are no numbers, a network that cannot learn, samples all alike, a machine that is too small.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ganrt.errors import TrainingError
 
 from .recipe import Turn
 
-__all__ = ["Collapse", "Gradients", "check_finite", "variety"]
+__all__ = ["Collapse", "Gradients", "check_finite", "memory_told", "variety"]
 
 _LOOK_EVERY = 50  # steps between two looks at the gradients
 _LOOKS = 4  # in a row without a gradient before a network counts as dead
@@ -27,6 +32,20 @@ def check_finite(step: int, losses: Mapping[str, float]) -> None:
     if not all(map(math.isfinite, losses.values())):
         told = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
         raise TrainingError(f"Training diverged at step {step}: {told}; try a lower learning rate (--lr).")
+
+
+@contextmanager
+def memory_told(batch: int) -> Iterator[None]:
+    """Raises TrainingError when a GPU's or the machine's memory was not enough for what is done inside."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as problem:  # PyTorch says by its words alone that the machine's ran out
+        if not isinstance(problem, MemoryError | torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(problem):
+            raise
+        raise TrainingError(
+            f"The memory is not enough for batches of {batch} through these networks; compute them in parts "
+            "(--accumulate), make them smaller (--batch), or the networks (--set width=...)."
+        ) from problem
 
 
 class Gradients:

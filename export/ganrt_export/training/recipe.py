@@ -26,11 +26,12 @@ else (optimisers, average, checkpoints, pictures, export) is the loop's. It look
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, get_type_hints
 
 import torch
 from numpy.typing import NDArray
@@ -67,7 +68,14 @@ class Data(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train; every field is written into the bundle's provenance. A recipe adds fields and its own defaults."""
+    """How to train; every field is written into the bundle's provenance. A recipe adds fields and its own defaults.
+
+    Whole numbers are at least 1, or what `least` says; other numbers at least 0, and those in `shares` at most 1.
+    Raises ArgumentError.
+    """
+
+    least: ClassVar[Mapping[str, int]] = {"seed": 0}
+    shares: ClassVar[frozenset[str]] = frozenset({"beta1", "beta2", "ema_decay", "decay_last"})
 
     steps: int = 10_000  # in each of which every turn is taken
     batch: int = 64  # samples a loss sees
@@ -82,13 +90,21 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ArgumentError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if not 0 < self.learning_rate < math.inf:
+            raise ArgumentError(f"The learning rate is {self.learning_rate}; it must be above 0.")
+        kinds = get_type_hints(type(self))
+        for name in (field.name for field in fields(self)):
+            value, least = getattr(self, name), self.least.get(name, int(kinds[name] is int))
+            if isinstance(value, str) or value is None:
+                continue
+            if not least <= value < math.inf:
+                raise ArgumentError(f"{name} is {value}; it must be at least {least}.")
+            if name in self.shares and value > 1:
+                raise ArgumentError(f"{name} is {value}; it must be at most 1.")
+        if max(self.beta1, self.beta2) == 1:
+            raise ArgumentError("beta1 and beta2 must be below 1: Adam would forget nothing.")
         if self.batch % self.accumulate:
             raise ArgumentError(f"A batch of {self.batch} cannot be computed in {self.accumulate} equal parts.")
-        if not self.learning_rate > 0:
-            raise ArgumentError(f"The learning rate is {self.learning_rate}; it must be above 0.")
 
 
 class Turn(NamedTuple):

@@ -38,7 +38,8 @@ def _digits(folder: Path) -> Path:
     with gzip.open(_file("sklearn", "datasets/data/digits.csv.gz"), "rt") as table:
         rows = np.loadtxt(table, np.uint8, delimiter=",")  # 64 values in 0 .. 16, then the class
     small, labels = (rows[:, :-1] * 15.9).astype(np.uint8).reshape(-1, 8, 8), rows[:, -1]
-    images = np.stack([Image.fromarray(image).resize((28, 28), Image.Resampling.BICUBIC) for image in small])
+    large = (Image.fromarray(image).resize((28, 28), Image.Resampling.BICUBIC) for image in small)
+    images = np.stack([np.asarray(image) for image in large])
     for prefix, part in (("train", slice(0, 1500)), ("t10k", slice(1500, None))):
         (folder / f"{prefix}-images-idx3-ubyte").write_bytes(_idx(images[part]))
         (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(_idx(labels[part]))

@@ -23,6 +23,8 @@ __all__ = ["Discriminator", "Generator", "Recipe", "Settings"]
 
 @dataclass(frozen=True)
 class Settings(recipe.Settings):
+    least = {**recipe.Settings.least, "width": 2}
+
     steps: int = 23_450  # 50 epochs of MNIST
     batch: int = 128
     learning_rate: float = 2e-4

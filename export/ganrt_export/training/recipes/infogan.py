@@ -45,6 +45,8 @@ _JUDGED, _QUALITY_SEED = 2_000, 2_024
 
 @dataclass(frozen=True)
 class Settings(recipe.Settings):
+    least = {**recipe.Settings.least, "width": 2}
+
     steps: int = 20_000
     batch: int = 64
     learning_rate: float = 2e-4  # the discriminator's and Q's

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ganrt.errors import ArgumentError
 from ganrt_export.families.stylegan2 import load_nvlabs
 from ganrt_export.families.stylegan2.assembly import describe
 from ganrt_export.families.stylegan2.trained import Discriminator, Generator
@@ -50,6 +51,8 @@ class Settings(recipe.Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_power_of_two(self.size, 16, 256)
+        if self.channel_base < self.size:
+            raise ArgumentError(f"channel_base is {self.channel_base}; it must be at least the size, {self.size}.")
 
     @property
     def gamma(self) -> float:

@@ -131,6 +131,7 @@ LIKELIHOODS: dict[str, type[nn.Module]] = {"bernoulli": Bernoulli, "gaussian": G
 class Recipe(recipe.Recipe):
     default_data = "mnist"
     smoke_data = "digits"
+    smoke_settings = {**recipe.Recipe.smoke_settings, "width": 8}
     settings: Settings
 
     def __init__(self, settings: Settings, data: Data) -> None:

@@ -40,6 +40,8 @@ _SILENCE = 1e-10  # of power, which keeps its logarithm finite: -100 dB
 
 @dataclass(frozen=True)
 class Settings(recipe.Settings):
+    least = {**recipe.Settings.least, "shuffle": 0}
+
     steps: int = 200_000
     batch: int = 64
     learning_rate: float = 1e-4
