@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ganrt import Bundle
 from ganrt.environment import usable_cores
 
-from ..networks import build
 from ._answer import drawing, keep, load, pixels
 
 
-def make(n: int, inputs: str, answer: str, file: str, name: str, engine: str) -> Callable[[], object]:
-    spec, feeds = build(name).sample.spec, load(inputs)
+def make(n: int, inputs: str, answer: str, folder: str, bundle: str, engine: str) -> Callable[[], object]:
+    spec, feeds, file = Bundle.open(bundle).manifest.spec, load(inputs), f"{folder}/stock.onnx"
     output, draw = spec.output_ports()[-1].name, drawing(feeds, spec)
     if engine == "onnxruntime":
         import onnxruntime

@@ -1,0 +1,105 @@
+"""results/league.json -> docs/league.md: every time, our losses as plainly as our wins."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["write"]
+
+_PAGE = Path(__file__).parents[2] / "docs" / "league.md"
+_HOW = """# ganrt against what you could take instead
+
+Each contestant is a process of its own with the settings that its documentation gives for a CPU; they take turns of
+0.2 s, and a figure is the median of seven turns' medians. A call begins with latents drawn anew and ends with pixels,
+where the network makes pictures. dB is the distance of what that very process computed from PyTorch in FP32. *start*
+is from the start of the process to its first answer, *MiB* its most resident memory by then. "ganrt" is the default
+precision and "first load" what `Generator.load` finds by itself in FP32; the other two are after `ganrt tune`.
+
+`python -m benchmarks league` runs all of it again; `GANRT_BENCH_QUICK=1` a part, in four minutes.
+"""
+_SIZES = {
+    "PyTorch": ("torch",),
+    "ONNX Runtime": ("onnxruntime",),
+    "OpenVINO": ("openvino",),
+    "MNN": ("MNN",),
+    "ncnn": ("ncnn",),
+    "ganrt": ("ganrt", "msgspec", "platformdirs"),
+}
+
+
+def write(held: Mapping[str, Any], summary: Sequence[str], losses: Sequence[str]) -> None:
+    """The whole page, anew."""
+    parts = [_HOW, "\n".join(f"- {line}" for line in summary), _lost(losses)]
+    for name, network in held["networks"].items():
+        parts.append(f"## {name}\n\n{_table(network['rows'])}\n\n{_machine(network)}")
+    parts.append(f"## Installed\n\n{_installed()}")
+    _PAGE.write_text("\n\n".join(part.strip() for part in parts) + "\n")
+
+
+def _lost(losses: Sequence[str]) -> str:
+    if not losses:
+        return "No row of FP32 is lost."
+    return "Rows of FP32 that are lost, to whom:\n\n" + "\n".join(f"- {line}" for line in losses)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A line for each contestant, a column for each batch; the fastest of a column in bold."""
+    names = sorted({name for row in rows for name in row["milliseconds"]}, key=_order)
+    last = rows[0]
+    head = ["", *(f"batch {row['batch']}, ms" for row in rows), "dB", "start, s", "MiB"]
+    lines = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    for name in names:
+        cells = [name, *(_time(row["milliseconds"], name) for row in rows)]
+        told: tuple[tuple[str, Callable[[float], str]], ...] = (
+            ("psnr_db", lambda db: "exact" if db >= 200 else f"{db:.0f}"),
+            ("ready_s", lambda seconds: f"{seconds:.1f}"),
+            ("peak_mib", lambda mib: f"{mib:.0f}"),
+        )
+        cells += [show(last[key][name]) if name in last[key] else "" for key, show in told]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _order(name: str) -> tuple[bool, str]:
+    return not name.startswith("ganrt"), name.lower()
+
+
+def _time(times: Mapping[str, float], name: str) -> str:
+    if name not in times:
+        return ""
+    shown = f"{times[name]:.3g}" if times[name] < 1000 else f"{times[name]:.0f}"
+    return f"**{shown}**" if times[name] == min(times.values()) else shown
+
+
+def _machine(network: Mapping[str, Any]) -> str:
+    here = network["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in here["versions"].items())
+    features = ", ".join(here["features"])
+    return (
+        f"On {here['processor']} ({features}), {here['cores']} cores, Python {here['python']}, PyTorch "
+        f"{network['torch'].split('+')[0]}, {versions}."
+    )
+
+
+def _installed() -> str:
+    lines = ["| | MiB on disk, without what it depends on |", "|---|---:|"]
+    for what, names in _SIZES.items():
+        sizes = [size for name in names if (size := _size(name)) is not None]
+        if len(sizes) == len(names):
+            lines.append(f"| {what} | {sum(sizes) / 2**20:.1f} |")
+    return "\n".join(lines)
+
+
+def _size(name: str) -> int | None:
+    if name == "ganrt":  # may be installed from its sources, in place
+        return sum(
+            file.stat().st_size for file in (_PAGE.parents[1] / "ganrt").rglob("*.*") if "__pycache__" not in str(file)
+        )
+    try:
+        files = importlib.metadata.files(name) or ()
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return sum(Path(str(file.locate())).stat().st_size for file in files if Path(str(file.locate())).is_file())

@@ -1,0 +1,207 @@
+"""Builds what is compared, starts the contestants, lets them take turns, keeps what came of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import geometric_mean, median
+from typing import Any
+
+import numpy as np
+import torch
+
+from ganrt import Generator
+from ganrt.environment import processor
+from ganrt_export import export_generator
+
+from ..rewrites import _torch_onnx as torch_onnx
+from ..runner import RESULTS, Contestant, machine, take_turns
+from . import convert, page
+from .networks import NETWORKS, League, build, feeds
+
+__all__ = ["main", "summary"]
+
+_HERE = "benchmarks.league.contestants"
+_PYTORCH = ("PyTorch", "PyTorch channels last", "torch.compile")
+_ENGINES = ("ONNX Runtime", "OpenVINO", "OpenVINO throughput", "MNN", "ncnn")
+_LONG_S = 0.6  # where the fastest takes longer, larger batches are left out
+_GATE_DB = 50.0
+_ROUNDS, _TURN_S = 7, 0.2
+
+Ways = Mapping[str, tuple[str, int, tuple[str, ...]]]
+
+
+def main() -> None:
+    chosen = os.environ.get("GANRT_BENCH_NETWORKS", ",".join(NETWORKS)).split(",")
+    quick = bool(os.environ.get("GANRT_BENCH_QUICK"))
+    for name in chosen:
+        _keep(name, _network(name, quick=quick))
+    held = json.loads((RESULTS / "league.json").read_text())
+    lines = summary(held)
+    page.write(held, lines, _losses(held))
+    print("\n".join(lines))
+
+
+def summary(held: Mapping[str, Any]) -> list[str]:
+    """Ratios over all networks, a line for each promise."""
+    rows = [row for network in held["networks"].values() for row in network["rows"]]
+    lines = []
+    for what, ours, rivals in _CONTESTS:
+        ratios = [ratio for row in rows if (ratio := _ratio(row, ours, rivals)) is not None]
+        if ratios:
+            won = sum(ratio >= 1 for ratio in ratios)
+            mean = geometric_mean(ratios)
+            lines.append(
+                f"{what}: {mean:.2f}x (geometric mean of {len(ratios)} rows, {won} won, worst {min(ratios):.2f}x)"
+            )
+    return lines
+
+
+_CONTESTS = (
+    ("FP32 against the best of all rivals", "ganrt fp32", (*_PYTORCH, *_ENGINES)),
+    ("FP32 against the best of PyTorch, ONNX Runtime and OpenVINO", "ganrt fp32", (*_PYTORCH, *_ENGINES[:3])),
+    ("FP32 against PyTorch eager at batch 1", "ganrt fp32", ("PyTorch",)),
+    ("FP32 as first loaded against the best of all rivals", "ganrt fp32 first load", (*_PYTORCH, *_ENGINES)),
+    ("default precision against the best of any within 50 dB", "ganrt", None),
+    ("INT8 against the best FP32", "ganrt int8", ("ganrt fp32", *_PYTORCH, *_ENGINES)),
+)
+
+
+def _losses(held: Mapping[str, Any]) -> list[str]:
+    """Rows of FP32 where a rival that is right is faster."""
+    _, ours, rivals = _CONTESTS[0]
+    lines = []
+    for name, network in held["networks"].items():
+        for row in network["rows"]:
+            ratio = _ratio(row, ours, rivals)
+            if ratio is not None and ratio < 1:
+                best = min(
+                    (one for one in rivals if one in row["milliseconds"]), key=lambda one: row["milliseconds"][one]
+                )
+                lines.append(f"{name}, batch {row['batch']}: {ratio:.2f}x against {best}")
+    return lines
+
+
+def _ratio(row: dict[str, Any], ours: str, rivals: tuple[str, ...] | None) -> float | None:
+    times = row["milliseconds"]
+    if ours not in times or (rivals == ("PyTorch",) and row["batch"] != 1):
+        return None
+    if rivals is None:
+        rivals = tuple(one for one in times if not one.startswith("ganrt"))
+    against = [times[one] for one in rivals if one in times and row["psnr_db"][one] >= _GATE_DB]
+    return min(against) / times[ours] if against else None
+
+
+def _network(name: str, *, quick: bool) -> list[dict[str, Any]]:
+    made, rows = build(name), []
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        bundle, stock = folder / f"{name}.ganrt", folder / "stock.onnx"
+        stock.write_bytes(torch_onnx(made.sample))
+        converted = convert.everything(made, stock, feeds(made, 1), folder)
+        precisions = ("int8",) if made.int8 else ()
+        export_generator(made.sample.module, bundle, made.sample.spec, precisions=precisions, optimize="measure")
+        ours = ["fp32", "auto", *precisions]
+        for precision in ours:
+            with Generator.tune(bundle, precision=precision, seconds=0.5) as tuned:
+                print(f"{name}, {precision}: {tuned.reason.split(';')[0][:240]}", flush=True)
+        for n in made.batches[: 1 if quick else None]:
+            rows.append(_row(name, made, folder, n, ours, converted, quick=quick))
+            print(f"{name}, batch {n}: {_shown(rows[-1])}", flush=True)
+            if min(rows[-1]["milliseconds"].values()) > _LONG_S * 1e3:
+                break
+    return rows
+
+
+def _row(
+    name: str, made: League, folder: Path, n: int, ours: list[str], converted: list[str], *, quick: bool
+) -> dict[str, Any]:
+    given, answers = folder / f"inputs-{n}.npz", folder / f"answers-{n}"
+    answers.mkdir()
+    arrays = feeds(made, n)
+    np.savez(given, **arrays)
+    with torch.inference_mode():
+        right = made.sample.module(*map(torch.from_numpy, arrays.values())).numpy()
+    words = lambda label, *more: (str(given), str(answers / f"{label}.npy"), *more)  # noqa: E731
+    ways: dict[str, tuple[str, int, tuple[str, ...]]] = {}
+    for label, how in _torch_ways(quick=quick):
+        ways[label] = (f"{_HERE}.pytorch", n, words(label, name, how))
+    bundle = str(folder / f"{name}.ganrt")
+    for label, (module, *more) in _stock_ways(n, converted).items():
+        ways[label] = (f"{_HERE}.{module}", n, words(label, str(folder), bundle, *more))
+    for precision in ours:
+        label = "ganrt" if precision == "auto" else f"ganrt {precision}"
+        ways[label] = (f"{_HERE}.ganrt_bundle", n, words(label, bundle, precision, ""))
+    label = "ganrt fp32 first load"
+    ways[label] = (f"{_HERE}.ganrt_bundle", n, words(label, bundle, "fp32", str(folder / "empty-cache")))
+    running = _started(ways)
+    seconds = take_turns(running, rounds=_ROUNDS, seconds=_TURN_S)
+    return {
+        "batch": n,
+        "milliseconds": {label: median(times) * 1e3 for label, times in seconds.items()},
+        "psnr_db": {label: _psnr(answers / f"{label}.npy", right) for label in seconds},
+        "ready_s": {label: running[label].ready_s for label in seconds},
+        "peak_mib": {label: running[label].mib for label in seconds},
+        "rounds_s": seconds,
+    }
+
+
+def _torch_ways(*, quick: bool) -> list[tuple[str, str]]:
+    ways = [("PyTorch", "eager"), ("PyTorch channels last", "channels_last")]
+    if not quick:
+        ways.append(("torch.compile", "autotune"))
+    if any("BF16" in feature for feature in processor().features):
+        ways.append(("PyTorch BF16", "bf16"))
+    return ways
+
+
+def _stock_ways(n: int, converted: list[str]) -> dict[str, tuple[str, ...]]:
+    """Label -> the contestant's module and what else it is given."""
+    ways: dict[str, tuple[str, ...]] = {
+        "ONNX Runtime": ("stock", "onnxruntime"),
+        "OpenVINO": ("stock", "openvino"),
+        "OpenVINO default precision": ("stock", "openvino-default"),
+    }
+    if n > 1:
+        ways["OpenVINO throughput"] = ("stock", "openvino-throughput")
+    return ways | {label: (label.lower() + "_network",) for label in converted}
+
+
+def _started(ways: Ways) -> dict[str, Contestant]:
+    """Those whose process computes something; who cannot run a network says so and does not take part."""
+    running = {}
+    for label, (module, n, words) in ways.items():
+        try:
+            one = Contestant(module, n, *words)
+            one.time(2)
+        except (SystemExit, BrokenPipeError) as problem:
+            print(f"  {label} does not run it ({problem})", flush=True)
+            continue
+        one.mib = one.peak_mib()
+        running[label] = one
+    return running
+
+
+def _psnr(file: Path, right: np.ndarray) -> float:
+    found = np.load(file, allow_pickle=False).reshape(right.shape)
+    error = float(np.mean((found.astype(np.float64) - right) ** 2))
+    return 200.0 if error == 0 else 10 * math.log10(float(np.ptp(right)) ** 2 / error)
+
+
+def _shown(row: dict[str, Any]) -> str:
+    ordered = sorted(row["milliseconds"].items(), key=lambda pair: pair[1])
+    return ", ".join(f"{label} {value:.2f} ms ({row['psnr_db'][label]:.0f} dB)" for label, value in ordered)
+
+
+def _keep(name: str, rows: list[dict[str, Any]]) -> None:
+    """Every network keeps the machine that it was measured on; others stay as they are."""
+    path = RESULTS / "league.json"
+    held = json.loads(path.read_text()) if path.exists() else {"benchmark": "league", "networks": {}}
+    held["networks"][name] = {"machine": machine(), "torch": torch.__version__, "rows": rows}
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(held, indent=1) + "\n")
+    temporary.replace(path)
