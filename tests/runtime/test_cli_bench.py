@@ -14,7 +14,7 @@ import pytest
 from ganrt.cli import bench_rows, main
 from ganrt.latency.results import Report, read
 
-ENGINE = ["--backend", "onnxruntime", "--precision", "fp32"]
+ENGINE = ["--backend", "onnxruntime", "--precision", "fp32", "--form", "plain"]
 QUICK = ["--seconds", "0.1", "--processes", "2", *ENGINE]
 
 

@@ -72,10 +72,9 @@ def forms(
     """The forms of the graph `data` (a bundle's ONNX bytes) that are worth measuring whole, by name; often one or two.
 
     "measure": every layer in the form that the engines of this machine run fastest alone, as "measured"; an engine
-    that is clearly faster with other forms has a graph of its own, under its name; graphs with one form in all layers
-    run against them, whole. "count": the forms with the fewest
-    multiply-adds, as "counted". In both, a graph in which only foldings applied is called "folded", and a graph that
-    nothing applies to has no other form. "off": none.
+    that is clearly faster with other forms has a graph of its own, as "for_openvino"; graphs with one form in all
+    layers run against them, whole. "count": the forms with the fewest multiply-adds, as "counted". In both, a graph in
+    which only foldings applied is called "folded", and a graph that nothing applies to has no other form. "off": none.
 
     `extent` stands for sizes that may change. Ports, opset and the external behaviour are those of `data`; numbers
     differ by float32 rounding. Weights behind float16 stay so where they still are float16 numbers.
@@ -139,7 +138,7 @@ def _finalists(
     found: Mapping[str, FormOfGraph], engines: Sequence[str], extent: int, tell: Callable[[str], None]
 ) -> dict[str, FormOfGraph]:
     """Of graphs composed layer by layer and of uniform ones, the one that is best whole over all engines, "measured",
-    and under its name, for an engine that it suits badly, the best there."""
+    and, for an engine that it suits badly, the best there."""
     distinct: dict[str, FormOfGraph] = {}
     for name, one in found.items():
         if not any(one.data == other.data for other in distinct.values()):
@@ -159,7 +158,7 @@ def _finalists(
         if table and table[first] < _CLEARLY * table[best]:
             own.append((table[first] / table[best], engine, distinct[first]))
     own.sort(key=lambda one: one[0])
-    return {"measured": distinct[best], **{engine: one for _, engine, one in own[:_MOST_OWN]}}
+    return {"measured": distinct[best], **{f"for_{engine}": one for _, engine, one in own[:_MOST_OWN]}}
 
 
 def choose_forms(

@@ -319,7 +319,7 @@ def test_measuring_gives_one_to_three_forms_of_the_same_function(graphs) -> None
     told: list[str] = []
     found = forms(graphs["dcgan"], "measure", engines=ENGINES, progress=told.append)
     assert 1 <= len(found) <= 3
-    assert set(found) <= {"folded", "measured", *ENGINES}
+    assert set(found) <= {"folded", "measured", *(f"for_{engine}" for engine in ENGINES)}
     assert told
     for form in found.values():
         assert set(form.layers.values()) <= {"", "phases", "shuffled", "woven"}
