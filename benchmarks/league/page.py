@@ -34,7 +34,7 @@ def write(held: Mapping[str, Any], summary: Sequence[str], losses: Sequence[str]
     """The whole page, anew."""
     parts = [_HOW, "\n".join(f"- {line}" for line in summary), _lost(losses)]
     for name, network in held["networks"].items():
-        parts.append(f"## {name}\n\n{_table(network['rows'])}\n\n{_machine(network)}")
+        parts.append(f"## {name}\n\n{_table(network['rows'])}\n\n{_rate(network)}\n{_machine(network)}")
     parts.append(f"## Installed\n\n{_installed()}")
     _PAGE.write_text("\n\n".join(part.strip() for part in parts) + "\n")
 
@@ -72,6 +72,16 @@ def _time(times: Mapping[str, float], name: str) -> str:
         return ""
     shown = f"{times[name]:.3g}" if times[name] < 1000 else f"{times[name]:.0f}"
     return f"**{shown}**" if times[name] == min(times.values()) else shown
+
+
+def _rate(network: Mapping[str, Any]) -> str:
+    """The arithmetic of the graph as traced, over ganrt's time; rewrites need less, so it may be more than all."""
+    flops = 2 * network["multiply_adds"]
+    rate = max(flops * row["batch"] / row["milliseconds"]["ganrt fp32"] / 1e6 for row in network["rows"])
+    return (
+        f"{flops / 1e9:.3g} billion operations a sample; ganrt in FP32 does {rate:.0f} billion a second at best, "
+        f"{rate / network['gemm_gflops']:.0%} of what a matrix product reaches here ({network['gemm_gflops']:.0f})."
+    )
 
 
 def _machine(network: Mapping[str, Any]) -> str:

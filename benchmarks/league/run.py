@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ganrt import Generator
-from ganrt.environment import processor
+from ganrt import Bundle, Generator
+from ganrt.environment import processor, usable_cores
+from ganrt.latency.roofline import measure_roof
 from ganrt_export import export_generator
+from ganrt_export.optimize import operations
+from ganrt_export.optimize.measure import EXTENT
 
 from ..rewrites import _torch_onnx as torch_onnx
 from ..runner import RESULTS, Contestant, machine, take_turns
@@ -39,7 +42,7 @@ def main() -> None:
     chosen = os.environ.get("GANRT_BENCH_NETWORKS", ",".join(NETWORKS)).split(",")
     quick = bool(os.environ.get("GANRT_BENCH_QUICK"))
     for name in chosen:
-        _keep(name, _network(name, quick=quick))
+        _keep(name, *_network(name, quick=quick))
     held = json.loads((RESULTS / "league.json").read_text())
     lines = summary(held)
     page.write(held, lines, _losses(held))
@@ -96,7 +99,8 @@ def _ratio(row: dict[str, Any], ours: str, rivals: tuple[str, ...] | None) -> fl
     return min(against) / times[ours] if against else None
 
 
-def _network(name: str, *, quick: bool) -> list[dict[str, Any]]:
+def _network(name: str, *, quick: bool) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Its rows, and what it computes a sample beside what this machine's matrix products reach."""
     made, rows = build(name), []
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
@@ -114,7 +118,12 @@ def _network(name: str, *, quick: bool) -> list[dict[str, Any]]:
             print(f"{name}, batch {n}: {_shown(rows[-1])}", flush=True)
             if min(rows[-1]["milliseconds"].values()) > _LONG_S * 1e3:
                 break
-    return rows
+        plain = Bundle.open(bundle).graph()
+    roof = measure_roof(usable_cores())
+    return rows, {
+        "multiply_adds": operations(plain, made.sample.extent or EXTENT).multiply_adds,
+        "gemm_gflops": max(one.gflops for one in roof.arithmetic),
+    }
 
 
 def _row(
@@ -197,11 +206,11 @@ def _shown(row: dict[str, Any]) -> str:
     return ", ".join(f"{label} {value:.2f} ms ({row['psnr_db'][label]:.0f} dB)" for label, value in ordered)
 
 
-def _keep(name: str, rows: list[dict[str, Any]]) -> None:
+def _keep(name: str, rows: list[dict[str, Any]], computed: dict[str, float]) -> None:
     """Every network keeps the machine that it was measured on; others stay as they are."""
     path = RESULTS / "league.json"
     held = json.loads(path.read_text()) if path.exists() else {"benchmark": "league", "networks": {}}
-    held["networks"][name] = {"machine": machine(), "torch": torch.__version__, "rows": rows}
+    held["networks"][name] = {"machine": machine(), "torch": torch.__version__, **computed, "rows": rows}
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(held, indent=1) + "\n")
     temporary.replace(path)
