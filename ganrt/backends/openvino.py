@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,16 @@ def profile(
     return Trace([means], [sum(took) / calls], calls)
 
 
+@cache
+def _core(make: Callable[[], Any]) -> Any:
+    """One for the whole process, so that the CPU's plugin is never unloaded.
+
+    It gives the thread that loads it a signal stack, and frees that where it is unloaded, perhaps by another thread:
+    the next signal with a handler, Ctrl-C too, then ended the process.
+    """
+    return make()
+
+
 class OpenVinoSession:
     """One compiled model; every thread has an infer request of its own."""
 
@@ -89,8 +100,9 @@ class OpenVinoSession:
             raise BackendUnavailable("OpenVINO computes in BF16 only on a processor that has it; this one does not.")
         self._tensor = openvino.Tensor
         with translated("OpenVINO", "cannot use this graph", line=-1):
-            self._model = openvino.Core().compile_model(
-                openvino.Core().read_model(graph.data),
+            core = _core(openvino.Core)
+            self._model = core.compile_model(
+                core.read_model(graph.data),
                 "CPU",
                 {
                     "INFERENCE_PRECISION_HINT": _HINTS[options.precision],

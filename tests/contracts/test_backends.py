@@ -1,5 +1,7 @@
 """What every engine must do. One suite; each engine that this machine lacks skips with its own reason."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -141,6 +143,27 @@ def test_a_run_that_fails_in_one_stream_is_one_sentence_and_the_next_one_works(s
         session.run(feeds | {"z": feeds["z"][:, :3].copy()}, {"image": image})
     session.run(feeds, {"image": image})
     assert image.any()
+
+
+CLOSED_ELSEWHERE = """
+import gc, signal, sys, threading
+from ganrt import Bundle
+from ganrt.backends import open_session
+from ganrt.backends.base import Graph, Options
+
+opened = [open_session(sys.argv[2], Graph.of(Bundle.open(sys.argv[1]), "fp32"), Options(threads=1))]
+closer = threading.Thread(target=lambda: (opened.pop().close(), gc.collect()))
+closer.start()
+closer.join()
+signal.signal(signal.SIGINT, lambda number, frame: print("handled"))
+signal.raise_signal(signal.SIGINT)
+"""
+
+
+def test_a_process_takes_signals_after_another_thread_has_closed_it(backend, tiny_bundle_path):
+    words = [sys.executable, "-c", CLOSED_ELSEWHERE, tiny_bundle_path, backend]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["handled"]), done.stderr
 
 
 def test_closing_twice_is_fine(session):
