@@ -443,6 +443,7 @@ class Generator:
         --scenario` runs it in a process of its own. Raises ArgumentError, and MissingExtra without LoadGen.
         """
         from .latency.scenarios import COMPLIANT_S, Scenario
+        from .latency.subject import engine_calls
         from .latency.systems import Tested, run
 
         asked = Scenario(
@@ -469,6 +470,7 @@ class Generator:
             self.serve_batches,
             LARGEST,
             hold_all,
+            lambda n: engine_calls(self._subject(n)),
             references.bound(self.precision),
             self.precision == "fp32",
         )

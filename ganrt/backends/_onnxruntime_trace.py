@@ -28,17 +28,20 @@ class _Event(msgspec.Struct):
     name: str
     ts: int
     dur: int
+    tid: int
     args: _Facts
 
 
 def read_trace(data: bytes) -> Trace:
-    """The calls in the file, the first one left out."""
+    """The calls in the file, without the first of each thread: streams are threads, and each part of a batch a call."""
     events = sorted(msgspec.json.decode(data, type=list[_Event]), key=lambda one: (one.ts, -one.dur))
-    runs = [one for one in events if one.name == "model_run"][1:]
+    every = [one for one in events if one.name == "model_run"]
+    first = {one.tid: one for one in reversed(every)}
+    runs = [one for one in every if one is not first[one.tid]]
     nodes = [one for one in events if one.cat == "Node" and one.name.endswith(_SUFFIX)]
     calls = []
     for run in runs:
-        inside = [one for one in nodes if run.ts <= one.ts <= run.ts + run.dur]
+        inside = [one for one in nodes if one.tid == run.tid and run.ts <= one.ts <= run.ts + run.dur]
         calls.append([_node(one, alone) for one, alone in zip(inside, _alone(inside), strict=True)])
     return Trace(calls, [run.dur / 1000 for run in runs], len(runs))
 

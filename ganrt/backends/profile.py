@@ -42,7 +42,8 @@ class NodeTime(NamedTuple):
 
 class Trace(NamedTuple):
     """`calls`: the operations of each call in the order they ran, and `call_ms`, the engine's own time of each; of an
-    engine that tells means alone one call, their mean. `profiled`: so many calls were."""
+    engine that tells means alone one call, their mean. `profiled`: so many calls were. In streams a call is one part of
+    the batch, timed while the others run beside it."""
 
     calls: list[list[NodeTime]]
     call_ms: list[float]

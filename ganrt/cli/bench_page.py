@@ -16,15 +16,14 @@ from ..errors import BackendError, FidelityError, MissingExtra
 from ..generator import Generator
 from ..latency.html import Exhibit
 from ..latency.html.text import number
-from ..latency.html.ways import ways
-from ..latency.results import Asked, Report
+from ..latency.results import Asked, Report, in_words
 from ..latency.roofline import measure_roof
 from ..media.image import encode_image, grid
 from ..spec import Audio, Image, Output
 
 __all__ = ["commands", "explain", "profile_lines"]
 
-_SECONDS = 2.0  # of profiling a row
+_SECONDS = 1.0  # of profiling a row
 _WIDTH = 880  # pixels of the page for a line of samples
 _COMFORTABLE = 84  # pixels of a sample there
 _KINDS = 4  # in a line
@@ -70,15 +69,14 @@ def _profiles(report: Report, source: str, tell: Callable[[str], None]) -> Itera
 
 def profile_lines(report: Report) -> Iterator[str]:
     """The profile of each row in a line: stages, and the kinds of operations that take most."""
-    for way in ways(report):
-        for row in way.rows:
-            if row.profile is None:
-                continue
-            stages = ", ".join(f"{stage.name} {number(stage.ms)}" for stage in row.profile.stages.stages)
-            told = row.profile.operations
-            kinds = told.kinds[:_KINDS] if told else []
-            shares = ", ".join(f"{kind.operation} {kind.ms / told.inside_ms:.0%}" for kind in kinds if told)
-            yield f"{way.name}, batch {row.batch}: {stages} ms; {shares or row.profile.note}"
+    for row in report.rows:
+        if row.profile is None:
+            continue
+        stages = ", ".join(f"{stage.name} {number(stage.ms)}" for stage in row.profile.stages.stages)
+        told = row.profile.operations
+        kinds = told.kinds[:_KINDS] if told else []
+        shares = ", ".join(f"{kind.operation} {kind.ms / told.call_ms:.0%}" for kind in kinds if told)
+        yield f"batch {row.batch}, {in_words(row.ran)}: {stages} ms; {shares or row.profile.note}"
 
 
 def commands(report: Report, typed: Sequence[str]) -> list[tuple[str, str]]:

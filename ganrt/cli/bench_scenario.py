@@ -143,7 +143,7 @@ def _loading(source: str, engine: Engine, typed: set[str]) -> Load:
 def _search(process: ScenarioProcess, plan: _Plan, report: ScenarioReport) -> None:
     wanted = plan.wanted
     length = min(_CAPACITY_SECONDS, 2 * plan.seconds)
-    say(f"{process.loaded}: what it makes when all is there at once, for {length:g} s")
+    say(f"What {report.name} makes when all is there at once, for {length:g} s:")
     capacity = process.run(Scenario("offline", length, seed=wanted.seed))
     if capacity.state != "ok" or not capacity.samples_a_second:
         report.outcome = capacity

@@ -27,7 +27,7 @@ import numpy as np
 from ..errors import ArgumentError
 from .processes import parts
 from .ranks import Shift, shift, shift_of_pairs
-from .results import EngineCall, Report, Timing
+from .results import Report, Timing, in_words
 
 __all__ = ["FLOOR", "LEAST", "SIDE_BY_SIDE", "TWO_RESULTS", "Change", "Comparison", "compare", "judge"]
 
@@ -185,7 +185,7 @@ def _change(name: str, old: Timing, new: Timing, limit: float, kind: str) -> Cha
     change = judge(old, new, kind)
     change.regressed = change.verdict == "slower" and (change.equal or 0.0) > 1 + limit
     notes = [change.note] if change.note else []
-    ran = [" + ".join(map(_engine, row.ran)) for row in (old, new)]
+    ran = [in_words(row.ran, versions=True) for row in (old, new)]
     notes += [f"ran {ran[0]}, now {ran[1]}"] if ran[0] != ran[1] else []
     notes += ["a part of what was asked for"] if "interrupted" in (old.state, new.state) else []
     change.note = "; ".join(notes)
@@ -202,11 +202,6 @@ def _name(row: Timing) -> str:
     form = "" if asked.form == "auto" else f" {asked.form}"
     scenario = "" if row.scenario == "single_stream" else f"{row.scenario}, "
     return f"{scenario}batch {row.batch}, {asked.backend} {asked.precision}{form}{threads}"
-
-
-def _engine(call: EngineCall) -> str:
-    streams = f" in {call.streams} streams" if call.streams > 1 else ""
-    return f"{call.engine} {call.precision} {call.form} {call.threads} threads{streams}"
 
 
 def _differences(old: Report, new: Report) -> Iterable[str]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from .reference import Reference
 
-__all__ = ["Noise", "Watch", "together"]
+__all__ = ["Noise", "Watch", "doubts", "together"]
 
 N = TypeVar("N", int, float)
 
@@ -132,6 +132,16 @@ def together(parts: Sequence[Noise]) -> Noise:
     )
     noise.warnings = list(_warnings(noise))
     return noise
+
+
+def doubts(rows: Sequence[Noise | None]) -> Iterable[str]:
+    """Each kind of warning once, in the words of the first row that has it, with the number of rows that do."""
+    kinds: dict[str, list[str]] = {}
+    for noise in rows:
+        for said in noise.warnings if noise else []:
+            kinds.setdefault(re.sub(r"[\d.,]+", "#", said), []).append(said)
+    for found in kinds.values():
+        yield found[0] + (f" ({len(found)} of {len(rows)} rows)" if len(rows) > 1 else "")
 
 
 def _spread(times: Sequence[float]) -> float:

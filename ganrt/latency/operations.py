@@ -9,12 +9,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from math import prod
 from statistics import median
+from typing import NamedTuple
 
 import msgspec
 
 from ..backends.profile import NodeTime, Trace
 
-__all__ = ["Kind", "Node", "Operations", "multiply_adds", "operations"]
+__all__ = ["Kind", "Node", "Operations", "Traced", "multiply_adds", "operations"]
 
 _SHOWN = 40  # nodes, the slowest
 
@@ -41,6 +42,7 @@ class Operations(msgspec.Struct, frozen=True):
     """`kinds` and `nodes`: the slowest first; of the nodes at most forty. `call_ms`: the engine's own time of a call
     under its profiler, of which the operations take `inside_ms`; the rest is between them. `calls`: so many were
     profiled. `moved`: bytes of activations that the operations read and write in a call, None where not told.
+    `streams`: parts of the batch that run side by side, of which all times are those of one.
     """
 
     engine: str
@@ -50,17 +52,26 @@ class Operations(msgspec.Struct, frozen=True):
     kinds: list[Kind]
     nodes: list[Node]
     moved: int | None = None
+    streams: int = 1
 
 
-def operations(engine: str, traces: Iterable[tuple[int, Trace]]) -> Operations:
-    """What `traces` tell of a call that is made of them: each with how often it is part of the call."""
-    nodes, moved, call_ms, calls = list[Node](), list[int | None](), 0.0, 0
-    for count, trace in traces:
+class Traced(NamedTuple):
+    """An engine call, which the call that is timed makes so many `times`, each in `streams` parts side by side."""
+
+    trace: Trace
+    times: int = 1
+    streams: int = 1
+
+
+def operations(engine: str, traces: Iterable[Traced]) -> Operations:
+    """What `traces` tell of the call that is made of them."""
+    nodes, moved, call_ms, calls, most = list[Node](), list[int | None](), 0.0, 0, 1
+    for trace, times, streams in traces:
         for node, one in _nodes(trace):
-            nodes.append(msgspec.structs.replace(node, ms=count * node.ms))
-            moved.append(None if one is None else count * one)
-        call_ms += count * median(trace.call_ms)
-        calls = trace.profiled
+            nodes.append(msgspec.structs.replace(node, ms=times * node.ms))
+            moved.append(None if one is None else times * streams * one)
+        call_ms += times * median(trace.call_ms)
+        calls, most = trace.profiled, max(most, streams)
     by_kind = defaultdict[str, list[Node]](list)
     for node in nodes:
         by_kind[node.operation].append(node)
@@ -75,6 +86,7 @@ def operations(engine: str, traces: Iterable[tuple[int, Trace]]) -> Operations:
         sorted(kinds, key=lambda one: -one.ms),
         sorted(nodes, key=lambda one: -one.ms)[:_SHOWN],
         sum(told) if told and len(told) == len(moved) else None,
+        most,
     )
 
 

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from ..backends.acceptance import References
 from ..backends.base import GRAPH_OF, Graph, Options
-from ..backends.profile import Trace
 from ..backends.profile import profile as trace
 from ..errors import BackendError
 from ..latents import Draws
 from .bench import fresh_signals
 from .energy import Meter
-from .operations import Operations, operations
+from .operations import Operations, Traced, operations
 from .profile import Profile
 from .stages import sampling_stages, signal_stages, stages
 from .subject import Subject
@@ -57,7 +56,7 @@ def _operations(
     """The operations of every engine call that the call is made of."""
     calls = Counter((form, size, id(session)) for form, size, session in subject.pieces)
     opened = {id(session): session for _, _, session in subject.pieces}
-    traces = list[tuple[int, Trace]]()
+    traces = list[Traced]()
     try:
         for (form, size, which), count in calls.items():
             session = opened[which]
@@ -65,8 +64,9 @@ def _operations(
             graph = Graph.of(subject.bundle, GRAPH_OF[info.precision], form)
             inputs = _inputs(subject, references, size if not subject.bundle.manifest.spec.signals else batch, seed)
             outputs = references.empty_outputs(session, len(next(iter(inputs.values()))), raw=False)
-            options = Options(info.threads, info.precision)
-            traces.append((count, trace(info.backend, graph, options, inputs, outputs, seconds / len(calls))))
+            options = Options(info.threads, info.precision, streams=info.streams)
+            found = trace(info.backend, graph, options, inputs, outputs, seconds / len(calls))
+            traces.append(Traced(found, count, min(info.streams, size)))
     except BackendError as problem:
         return None, str(problem)
     return operations(" + ".join(dict.fromkeys(one.info.engine for one in opened.values())), traces), ""

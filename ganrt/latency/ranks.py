@@ -10,6 +10,7 @@ at least the confidence asked for, whatever the distribution is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +69,7 @@ def _bounded(ordered: NDArray[np.float64], chances: NDArray[np.float64], confide
     return Shift(float(np.median(ordered)), float(ordered[cut - 1]), float(ordered[-cut]))
 
 
+@lru_cache
 def _mann_whitney(one: int, other: int) -> NDArray[np.float64]:
     """Chances of 0, 1, ... of all pairs being in the wrong order: the greatest value is the one's or the other's."""
     row = [np.array([1.0])] * (other + 1)  # of i values of the one and 0, 1, ... of the other
@@ -79,9 +81,11 @@ def _mann_whitney(one: int, other: int) -> NDArray[np.float64]:
             chances[: len(made[-1])] += made[-1] * j / (i + j)
             made.append(chances)
         row = made
+    row[other].setflags(write=False)  # shared by all who ask
     return row[other]
 
 
+@lru_cache
 def _signed_rank(count: int) -> NDArray[np.float64]:
     """Chances of the ranks of the negative differences having the sum 0, 1, ...: each rank is in it or not."""
     chances = np.zeros(count * (count + 1) // 2 + 1)
@@ -90,4 +94,5 @@ def _signed_rank(count: int) -> NDArray[np.float64]:
         shifted = np.zeros_like(chances)
         shifted[rank:] = chances[:-rank]
         chances = (chances + shifted) / 2
+    chances.setflags(write=False)
     return chances

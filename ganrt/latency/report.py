@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from statistics import median
 from typing import TYPE_CHECKING
 
 from .compare import TWO_RESULTS, Comparison
+from .noise import doubts
 from .percentiles import Percentile
-from .results import EngineCall, Report, Timing
+from .results import Report, Timing, in_words
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 __all__ = ["comparison_lines", "comparison_table", "lines", "quick_lines", "table"]
+
+_TOO_FEW = "too few"
 
 
 def table(report: Report) -> Table:
@@ -31,7 +33,7 @@ def table(report: Report) -> Table:
     made.add_column("batch", justify="right")
     made.add_column("ran", no_wrap=True)
     for percent in percents:
-        made.add_column(f"p{percent:g}", justify="right", max_width=10)
+        made.add_column(f"p{percent:g}", justify="right")
     for name in ("samples/s", "jitter", "first call", "load", "MiB", "calls"):
         made.add_column(name, justify="right", overflow="fold")
     for row in report.rows:
@@ -42,18 +44,16 @@ def table(report: Report) -> Table:
 def lines(report: Report) -> Iterator[str]:
     """What is below the table: state, outliers, warnings, machine, a line each."""
     for row in report.rows:
-        yield from (f"batch {row.batch}, {_ran(row)}: {said}" for said in _remarks(row))
+        yield f"batch {row.batch}, {_ran(row)}: {'; '.join(_remarks(row))}"
     yield from _skipped(report)
-    yield from _warnings(report)
+    yield from (f"Warning: {one}" for one in doubts([row.noise for row in report.rows]))
     if any(one.ms is None for row in report.rows for one in row.percentiles):
-        yield "Not enough samples: too few calls for a bound at 99 % confidence; --seconds gives it more time."
+        yield f"{_TOO_FEW}: not enough samples for a bound at 99 % confidence; --seconds gives it more time."
     here = report.environment
     versions = ", ".join(
         f"{one.name} {one.version}" for one in here.packages if one.version and one.name in _names(report)
     )
-    yield (
-        f"ganrt {report.ganrt}, {versions}, Python {here.python}, {here.processor.cores} cores of {here.processor.name}"
-    )
+    yield (f"ganrt {report.ganrt}, {versions}, Python {here.python}, {_machine(report)}")
     if report.interrupted:
         yield "Interrupted: these are partial results."
 
@@ -62,13 +62,14 @@ def quick_lines(report: Report) -> Iterator[str]:
     """Each row in a line: latency, throughput, and on what; then what was left out."""
     for row in report.rows:
         if row.state == "failed" or not row.samples_ms:
-            yield f"{report.settings.name}, {row.batch} a call: {row.fault or 'interrupted'}"
+            said = f"FAILED: {row.fault}" if row.state == "failed" else "interrupted"
+            yield f"{report.settings.name}, {row.batch} a call: {said}"
             continue
         shown = [one for one in row.percentiles if one.ms is not None and one.percent > 50]
         bounds = "".join(f", p{one.percent:g} at most {_number(one.ms)}" for one in shown)
         yield (
             f"{report.settings.name}, {row.batch} a call: median {_number(median(row.samples_ms))} ms{bounds}; "
-            f"{row.samples_a_second or 0.0:,.0f} a second on {_ran(row)} of {report.environment.processor.name}"
+            f"{row.samples_a_second or 0.0:,.0f} a second on {_ran(row)}; {_machine(report)}"
         )
     yield from _skipped(report)
 
@@ -120,15 +121,9 @@ def _ratio(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _warnings(report: Report) -> Iterator[str]:
-    """Each kind of warning once, as the first row with it had it."""
-    kinds: dict[str, list[str]] = {}
-    for row in report.rows:
-        for one in row.noise.warnings if row.noise else []:
-            kinds.setdefault(re.sub(r"[\d.,]+", "#", one), []).append(one)
-    for found in kinds.values():
-        alike = f" ({len(found)} of {len(report.rows)} rows)" if len(report.rows) > 1 else ""
-        yield f"Warning: {found[0]}{alike}"
+def _machine(report: Report) -> str:
+    here = report.environment.processor
+    return f"{here.cores} core{'s' if here.cores > 1 else ''} of {here.name}"
 
 
 def _cells(row: Timing, percents: list[float]) -> list[str]:
@@ -157,39 +152,30 @@ def _remarks(row: Timing) -> Iterator[str]:
         return
     if row.state == "interrupted":
         yield "interrupted, a part of what was asked for"
-    among = f", shared by {len(row.processes)} processes" if len(row.processes) > 1 else ""
-    if row.warm_up and not row.warm_up.steady:
-        spent = f"{row.warm_up.calls} warm-up calls in {row.warm_up.seconds:.1f} s"
-        yield f"not steady after {spent}{among}; timed all the same"
-    elif row.warm_up:
-        yield f"steady after {row.warm_up.calls} warm-up calls{among}"
+    if row.warm_up:
+        steady = "steady" if row.warm_up.steady else "not steady, and timed all the same,"
+        among = f" of {len(row.processes)} processes" if len(row.processes) > 1 else ""
+        yield f"{steady} after {row.warm_up.calls:,} warm-up calls{among}"
     if row.interval_ms is None:
-        yield f"p{row.asked_percentile:g} has no interval yet: not enough samples"
+        yield f"too few calls to know p{row.asked_percentile:g}"
     elif not row.settled:
         low, high = map(_number, row.interval_ms)
-        yield f"p{row.asked_percentile:g} is known no better than {low} .. {high} ms; the time was up"
+        yield f"p{row.asked_percentile:g} is known no better than {low} .. {high} ms, the time was up"
     if row.outliers and row.outliers.count:
-        largest = ", ".join(_number(ms) for _, ms in row.outliers.largest[:3])
-        yield f"{row.outliers.count} outliers above {_number(row.outliers.above_ms)} ms, counted in: {largest} ms"
+        count, slowest = row.outliers.count, _number(row.outliers.largest[0][1])
+        said = f"{count} outliers above" if count > 1 else "an outlier above"
+        yield f"{said} {_number(row.outliers.above_ms)} ms, counted in, the slowest {slowest}"
     if row.checks and row.checks.note:
         yield row.checks.note
     yield from (f"fell back: {one}" for call in row.ran for one in call.fell_back)
 
 
 def _ran(row: Timing) -> str:
-    """ "openvino fp32 plain, 2 threads"; with several engine calls, each with its size."""
-    if not row.ran:
-        threads = "" if row.asked.threads is None else f", {row.asked.threads} threads"
-        return f"{row.asked.backend} {row.asked.precision}{threads}"
-    if len(row.ran) == 1 and row.ran[0].count == 1:
-        return _engine(row.ran[0])
-    return " + ".join(f"{call.count} x {call.size} {_engine(call)}" for call in row.ran)
-
-
-def _engine(call: EngineCall) -> str:
-    streams = f" in {call.streams} streams" if call.streams > 1 else ""
-    threads = f"{call.threads} thread{'s' if call.threads > 1 else ''}"
-    return f"{call.backend} {call.precision} {call.form}, {threads}{streams}"
+    """What was asked for where nothing ran."""
+    if row.ran:
+        return in_words(row.ran)
+    threads = "" if row.asked.threads is None else f", {row.asked.threads} threads"
+    return f"{row.asked.backend} {row.asked.precision}{threads}"
 
 
 def _names(report: Report) -> set[str]:
@@ -198,7 +184,7 @@ def _names(report: Report) -> set[str]:
 
 
 def _bound(one: Percentile | None) -> str:
-    return "" if one is None else "not enough samples" if one.ms is None else _number(one.ms)
+    return "" if one is None else _TOO_FEW if one.ms is None else _number(one.ms)
 
 
 def _number(value: float | None) -> str:

@@ -8,6 +8,7 @@ Schema.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ __all__ = [
     "Settings",
     "Timing",
     "WarmUp",
+    "in_words",
     "json_schema",
     "read",
 ]
@@ -51,7 +53,11 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class EngineCall(msgspec.Struct, frozen=True):
-    """What really ran, as the engine reports it: `count` calls of `size` samples each make one timed call."""
+    """What really ran, as the engine reports it: `count` calls of `size` samples each make one timed call.
+
+    `threads`: cores that such a call has. `streams`: parts of its samples that are computed side by side, each on its
+    share of the threads. `fell_back`: what was asked and not given.
+    """
 
     size: int
     count: int
@@ -63,6 +69,20 @@ class EngineCall(msgspec.Struct, frozen=True):
     threads: int
     fell_back: tuple[str, ...] = ()
     streams: int = 1
+
+    @property
+    def how(self) -> str:
+        """ "fp32 plain, 2 threads in 2 streams" """
+        streams = f" in {self.streams} streams" if self.streams > 1 else ""
+        return f"{self.precision} {self.form}, {self.threads} thread{'s' if self.threads > 1 else ''}{streams}"
+
+
+def in_words(ran: Sequence[EngineCall], *, versions: bool = False) -> str:
+    """ "openvino fp32 plain, 2 threads"; of several engine calls each with its size. `versions`: "OpenVINO 2026.4"."""
+    named = [(call, f"{call.engine if versions else call.backend} {call.how}") for call in ran]
+    if [call.count for call in ran] == [1]:
+        return named[0][1]
+    return " + ".join(f"{call.count} x {call.size} {name}" for call, name in named)
 
 
 class WarmUp(msgspec.Struct, frozen=True):
@@ -156,6 +176,10 @@ class Timing(msgspec.Struct):
     blocks: list[int] = []
     processes: list[Process] = []
     profile: Profile | None = None
+
+    def bound(self, percent: float) -> float | None:
+        """The upper bound of this percentile; None where there are too few calls for one, or it was not asked for."""
+        return next((one.ms for one in self.percentiles if one.percent == percent), None)
 
     def __str__(self) -> str:
         if self.state == "failed":

@@ -17,12 +17,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from ..backends import available, open_session, precisions
 from ..backends.base import Graph, Options
@@ -35,10 +33,11 @@ __all__ = ["ENGINES", "Arithmetic", "Copying", "Roof", "measure_roof"]
 ENGINES = ("onnxruntime", "openvino")  # MNN's Winograd convolutions need fewer operations than are counted here
 _SIZES = (512, 1024, 2048)  # of square matrices
 _CONV = (256, 34)  # channels, and pixels a side
-_ENOUGH = 0.04  # seconds of a call, beyond which larger matrices tell nothing new
-_TRIAL = 0.3  # seconds of trials for one size: many short calls, so that some of them have the machine to themselves
+_ENOUGH = 0.01  # seconds of a call, beyond which larger matrices tell nothing new
+_TRIAL = 0.2  # seconds of trials for one size: many short calls, so that some of them have the machine to themselves
 _VARIABLES = ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM")  # each with _NUM_THREADS
 _CHILD_S = 60.0
+_ROUNDS = 4  # of copying
 
 
 class Arithmetic(msgspec.Struct, frozen=True):
@@ -184,33 +183,27 @@ def print_numpy(threads: int, trial: float, span: int) -> None:
 
 def _copy(span: int, threads: int) -> float:
     """GB/s of `threads` threads that each copy their part of span / 2 bytes to the other half."""
-    source, target = np.ones(span // 16), np.zeros(span // 16)
-    bounds = [len(source) * at // threads for at in range(threads + 1)]
-    parts = [(target[low:high], source[low:high]) for low, high in pairwise(bounds)]
-    passes, best = max(1, (1 << 27) // span), 0.0
-    for _ in range(4):
-        gate, ran = threading.Barrier(threads), list[tuple[float, float]]()
-        workers = [threading.Thread(target=_copy_part, args=(part, passes, gate, ran)) for part in parts]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        took = max(end for _, end in ran) - min(begun for begun, _ in ran)
-        best = max(best, 16 * len(source) * passes / took / 1e9)
-    return best
+    numbers, passes = span // 16 // threads, max(1, (1 << 27) // span)
+    gate = threading.Barrier(threads, timeout=_CHILD_S / 2)
+    rounds = [list[tuple[float, float]]() for _ in range(_ROUNDS)]
+    workers = [threading.Thread(target=_copy_part, args=(numbers, passes, gate, rounds)) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    took = min(max(end for _, end in ran) - min(begun for begun, _ in ran) for ran in rounds)
+    return 16 * numbers * threads * passes / took / 1e9
 
 
-def _copy_part(
-    part: tuple[NDArray[np.float64], NDArray[np.float64]],
-    passes: int,
-    gate: threading.Barrier,
-    ran: list[tuple[float, float]],
-) -> None:
-    gate.wait()
-    begun = time.perf_counter()
-    for _ in range(passes):
-        np.copyto(*part)
-    ran.append((begun, time.perf_counter()))
+def _copy_part(numbers: int, passes: int, gate: threading.Barrier, rounds: list[list[tuple[float, float]]]) -> None:
+    source = np.ones(numbers)  # by the thread that uses it: near its core, and all at once
+    target = source.copy()
+    for ran in rounds:
+        gate.wait()
+        begun = time.perf_counter()
+        for _ in range(passes):
+            np.copyto(target, source)
+        ran.append((begun, time.perf_counter()))
 
 
 def _beyond_caches() -> int:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from ..environment import Environment
+from .results import in_words
 from .scenarios import Outcome, rate
 from .slo import Search
 
@@ -20,8 +21,9 @@ SCHEMA, VERSION = "ganrt.scenario", 1
 
 
 class ScenarioReport(msgspec.Struct):
-    """A whole result. `bundle`: its digest; `ran`: engine, precision, form; `outcome`: the run that counts, where there
-    is one; `search`: with a latency budget and no rate, how the rate was found. `created`: UTC, ISO 8601."""
+    """A whole result. `bundle`: its digest; `ran`: what computes single samples, the `outcome` tells it of its batches;
+    `outcome`: the run that counts, where there is one; `search`: with a latency budget and no rate, how the rate was
+    found. `created`: UTC, ISO 8601."""
 
     ganrt: str
     created: str
@@ -38,7 +40,8 @@ class ScenarioReport(msgspec.Struct):
 
 def lines(report: ScenarioReport) -> Iterator[tuple[str, str]]:
     """What there is to say, each with a heading."""
-    yield "generator", f"{report.name}: {report.ran}"
+    yield "generator", report.name
+    yield "ran", _ran(report.outcome) or report.ran
     if report.search is not None:
         yield "found", str(report.search)
         yield "capacity", f"{rate(report.search.capacity)} samples a second when all are there at once"
@@ -52,6 +55,14 @@ def lines(report: ScenarioReport) -> Iterator[tuple[str, str]]:
     )
     if report.interrupted:
         yield "interrupted", "this is a part of what was asked for, by the process's own clock"
+
+
+def _ran(made: Outcome | None) -> str:
+    """The engine calls of its batches; "" where it does not tell."""
+    if made is None or not made.ran:
+        return ""
+    largest = " for the largest batch" if made.scenario.name == "server" else ""
+    return f"{in_words(made.ran)}{largest}, {' and '.join(sorted({call.engine for call in made.ran}))}"
 
 
 def _outcome(made: Outcome) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ import msgspec
 
 from ..errors import ArgumentError
 from .percentiles import needed
+from .results import EngineCall
 
 __all__ = ["COMPLIANT_S", "REPORTED", "RULES", "Outcome", "Rule", "Scenario", "rate"]
 
@@ -107,8 +108,8 @@ class Outcome(msgspec.Struct):
     run, by this process's own clock. `valid`: LoadGen's verdict on this run; where it is False, `reason` says why.
     `compliant`: it also is as long as MLPerf asks. `latency_ms`: the percentile that counts, from the moment a query
     was due; `bound_ms`: an upper bound of it at 99 % confidence, which is MLPerf's figure for the two streams.
-    `over_budget`: requests above the budget. `batch`: samples of an engine call, on average. `checked`: how many
-    outputs that were held to `Generator.sample`.
+    `over_budget`: requests above the budget. `batch`: samples of an engine call, on average. `ran`: the engine calls of
+    a batch; the server's largest. `checked`: how many outputs that were held to `Generator.sample`.
     """
 
     scenario: Scenario
@@ -129,6 +130,7 @@ class Outcome(msgspec.Struct):
     most_ms: float | None = None
     over_budget: int | None = None
     batch: float | None = None
+    ran: list[EngineCall] = []
     checked: int = 0
     loadgen: str = ""
     logs: str = ""

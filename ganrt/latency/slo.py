@@ -48,10 +48,11 @@ class Search(msgspec.Struct):
 def search(found: Search, run: Callable[[float], Outcome], tell: Callable[[str], None]) -> None:
     """Fills `found`. `run`: the server scenario at a rate of requests; `tell` hears a line after each.
 
-    It ends when the answer is known within 3 %, with the first run that failed or was interrupted, and when no request
-    at all was within the budget.
+    It ends when the answer is known within 3 %, with the first run that failed or was interrupted, and when requests
+    that hardly meet each other miss the budget: that run is the best that can be.
     """
     low, high, qps = 0.0, found.capacity * (1 + 2 * _WITHIN), found.capacity * _FIRST
+    lowest = found.capacity * _LOWEST
     while len(found.runs) < _MOST_RUNS:
         outcome = run(qps)
         found.runs.append(outcome)
@@ -65,10 +66,10 @@ def search(found: Search, run: Callable[[float], Outcome], tell: Callable[[str],
             high = qps
             if found.best_qps is None and (found.best is None or _latency(outcome) < _latency(found.best)):
                 found.best = outcome
-        hopeless = outcome.least_ms is not None and outcome.least_ms > found.budget_ms
-        if hopeless or (low and high <= low * (1 + _WITHIN)) or high <= found.capacity * _LOWEST:
+        if (low and high <= low * (1 + _WITHIN)) or high <= lowest:
             return
-        qps = (low + high) / 2 if low else max(high / 3, found.capacity * _LOWEST)
+        hopeless = outcome.least_ms is not None and outcome.least_ms > found.budget_ms  # no request was within it
+        qps = (low + high) / 2 if low else lowest if hopeless else max(high / 3, lowest)
 
 
 def _latency(outcome: Outcome) -> float:

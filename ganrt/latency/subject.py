@@ -10,12 +10,12 @@ import msgspec
 from numpy.typing import NDArray
 
 from ..backends.acceptance import Figures, References, hold
-from ..backends.base import Session
+from ..backends.base import Session, SessionInfo
 from ..bundle import Bundle
 from .bench import Course, fresh_signals, time_row
 from .results import Asked, EngineCall, Timing
 
-__all__ = ["Subject", "benchmark"]
+__all__ = ["Subject", "benchmark", "engine_calls"]
 
 
 class Subject(NamedTuple):
@@ -38,7 +38,7 @@ def benchmark(subject: Subject, batch: int, *, course: Course, seed: int, asked:
         figures = [hold(session, references, (size,)) for session, size in held.values()]
         return min((one for one in figures if one), key=lambda one: one.psnr_db, default=None)
 
-    asked, ran = asked or Asked(), _ran(subject)
+    asked, ran = asked or Asked(), engine_calls(subject)
     if not spec.signals:
         return time_row(
             lambda at: subject.sample(batch, seed=seed, start=at * batch),
@@ -63,21 +63,24 @@ def benchmark(subject: Subject, batch: int, *, course: Course, seed: int, asked:
     )
 
 
-def _ran(subject: Subject) -> list[EngineCall]:
-    calls = Counter(
-        EngineCall(
-            size,
-            1,
-            info.backend,
-            info.engine,
-            info.device,
-            info.precision,
-            form,
-            info.threads,
-            tuple(info.fell_back),
-            info.streams,
-        )
-        for form, size, session in subject.pieces
-        for info in (session.info,)
-    )
+def engine_calls(subject: Subject) -> list[EngineCall]:
+    """What a call is made of, equal ones counted."""
+    calls = Counter(_call(form, size, session.info) for form, size, session in subject.pieces)
     return [msgspec.structs.replace(one, count=count) for one, count in calls.items()]
+
+
+def _call(form: str, size: int, info: SessionInfo) -> EngineCall:
+    """Fewer samples than streams leave the cores of the other streams alone."""
+    streams = min(info.streams, size)
+    return EngineCall(
+        size,
+        1,
+        info.backend,
+        info.engine,
+        info.device,
+        info.precision,
+        form,
+        info.threads * streams // info.streams,
+        info.fell_back,
+        streams,
+    )

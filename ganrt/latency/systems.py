@@ -27,6 +27,7 @@ from ..manifest import Bound
 from ..spec import Spec
 from .loadgen import LIBRARY, Complete, Query, drive, ended_early, judge, require
 from .percentiles import bound
+from .results import EngineCall
 from .scenarios import REPORTED, Outcome, Scenario
 
 if TYPE_CHECKING:
@@ -40,9 +41,7 @@ _CALIBRATION_S, _LEAST_CALLS = 0.5, 5
 _SLOWER = 1.4  # a query is announced as so much slower than measured; LoadGen then prepares 1.4 times what it needs
 _FASTER = 0.85  # and a sample of offline as faster, since it prepares 1.1 times what that would take
 _OWN_S = 5e-6  # of a sample offline: what LoadGen and the calls to and from it take
-_TRIES = (
-    4  # of a run that ends before its time: what was measured before it was held up, and LoadGen prepared too little
-)
+_TRIES = 4  # of a run that ends before its time: it was held up while it was measured, and LoadGen prepared too little
 _SPARE = 64  # requests
 
 Array: TypeAlias = "NDArray[Any]"
@@ -52,7 +51,8 @@ Issue: TypeAlias = Callable[[Sequence[Query]], None]
 class Tested(NamedTuple):
     """`sample` and `serve` as users call them; `together`: the samples of several calls at once, drawn anew; `batch`:
     how many of them offline; `hold`: raises FidelityError when the engine, at that many samples, misses the bundle's
-    references; `bound`: how far outputs may differ; `exact`: computed in FP32, so by one step at most."""
+    references; `ran`: the engine calls of that many; `bound`: how far outputs may differ; `exact`: computed in FP32, so
+    by one step at most."""
 
     spec: Spec
     sample: Callable[..., Array]
@@ -60,6 +60,7 @@ class Tested(NamedTuple):
     serve: Callable[..., BatchServer]
     batch: int
     hold: Callable[[int], None]
+    ran: Callable[[int], list[EngineCall]]
     bound: Bound
     exact: bool
 
@@ -101,13 +102,11 @@ def run(tested: Tested, scenario: Scenario, logs: Path | None = None, record: Re
         raise ArgumentError("This generator takes a signal; the scenarios are for those that draw from latents.")
     record = record or Record()
     with _folder(scenario, logs) as folder:
-        if scenario.name == "server":
-            outcome = _run_server(tested, scenario, folder, record)
-        else:
-            outcome = _run_alone(tested, scenario, folder, record)
+        run_it = _run_server if scenario.name == "server" else _run_alone
+        outcome, sizes = run_it(tested, scenario, folder, record)
         outcome.logs = str(folder) if logs else ""
-    fault = record.fault or _wrong(tested, scenario, record)
-    outcome.checked = len(record.kept)
+    fault = record.fault or _wrong(tested, scenario, record, sizes)
+    outcome.checked, outcome.ran = len(record.kept), tested.ran(max(sizes))
     if fault:
         outcome.state, outcome.fault, outcome.valid, outcome.compliant = "failed", fault, False, False
     return outcome
@@ -131,8 +130,11 @@ def so_far(scenario: Scenario, record: Record) -> Outcome:
     return made
 
 
-def _run_alone(tested: Tested, scenario: Scenario, folder: Path, record: Record) -> Outcome:
-    """Computes in LoadGen's own thread: one query at a time, or all of them in the batches that run fastest."""
+def _run_alone(tested: Tested, scenario: Scenario, folder: Path, record: Record) -> tuple[Outcome, set[int]]:
+    """Computes in LoadGen's own thread: one query at a time, or all of them in the batches that run fastest.
+
+    Returns the sizes of its batches as well.
+    """
     offline = scenario.name == "offline"
     size = tested.batch if offline else scenario.rule.samples
     library = [Draws(tested.spec, scenario.seed, index, 1) for index in range(LIBRARY)]
@@ -164,11 +166,14 @@ def _run_alone(tested: Tested, scenario: Scenario, folder: Path, record: Record)
             break
         expected_s *= _FASTER * outcome.samples / outcome.samples_a_second / scenario.seconds
     outcome.batch = float(size)
-    return outcome
+    return outcome, {size}
 
 
-def _run_server(tested: Tested, scenario: Scenario, folder: Path, record: Record) -> Outcome:
-    """Every request goes to a server of the generator; LoadGen hears of the answer from the thread that serves."""
+def _run_server(tested: Tested, scenario: Scenario, folder: Path, record: Record) -> tuple[Outcome, set[int]]:
+    """Every request goes to a server of the generator; LoadGen hears of the answer from the thread that serves.
+
+    Returns the least and the greatest size of its batches as well.
+    """
     # with more on the way than this, more than the percentile allows have already waited longer than the budget
     late = scenario.budget_ms / 1000 + (1 - scenario.percentile / 100) * scenario.seconds
     most_waiting = _SPARE + math.ceil(1.1 * late * (scenario.target_qps or 0.0))
@@ -207,7 +212,7 @@ def _run_server(tested: Tested, scenario: Scenario, folder: Path, record: Record
         calls, samples = server.served.calls - before.calls, server.served.samples - before.samples
     outcome = judge(scenario, log)
     outcome.batch = samples / calls if calls else None
-    return outcome
+    return outcome, {1, server.max_batch}
 
 
 def _calibrate(call: Callable[[], object], seconds: float = _CALIBRATION_S) -> float:
@@ -220,12 +225,11 @@ def _calibrate(call: Callable[[], object], seconds: float = _CALIBRATION_S) -> f
     return median(took)
 
 
-def _wrong(tested: Tested, scenario: Scenario, record: Record) -> str:
-    """Why the answers cannot be right; empty when they can."""
+def _wrong(tested: Tested, scenario: Scenario, record: Record, sizes: set[int]) -> str:
+    """Why the answers, in batches of these sizes, cannot be right; empty when they can."""
     try:
-        tested.hold(
-            {"offline": tested.batch, "server": scenario.max_batch or 1}.get(scenario.name, scenario.rule.samples)
-        )
+        for size in sorted(sizes):
+            tested.hold(size)
     except GanrtError as problem:
         return str(problem)
     if len(record.kept) > 1 and len({output.tobytes() for output in record.kept.values()}) == 1:

@@ -10,7 +10,7 @@ from ganrt.generator import Generator
 from ganrt.latency.results import Report, read
 from ganrt.latency.roofline import measure_roof
 
-QUICK = ["--seconds", "0.05", "--backend", "onnxruntime", "--precision", "fp32", "--threads", "1"]
+QUICK = ["--seconds", "0.05", "--processes", "1", "--backend", "onnxruntime", "--precision", "fp32", "--threads", "1"]
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def test_the_page_is_written_and_says_how_to_write_it_again(tmp_path, capsys):
     page = path.read_text("utf-8")
     assert page.startswith("<!doctype html>")
     assert page.endswith("</html>\n")
-    how = "--backend onnxruntime --precision fp32 --threads 1 --seconds 0.05"
+    how = "--backend onnxruntime --precision fp32 --threads 1 --seconds 0.05 --processes 1"
     assert f"ganrt bench digits --batch 1,2 {how} --html {path}" in page
     assert "ganrt verify digits --run" in page
     assert [one.name for one in tmp_path.iterdir()] == ["report.html"]

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from ganrt import ArgumentError, BackendError
+from ganrt.latency import child as module
 from ganrt.latency.child import Child, alternate
 
 WORKER = """
@@ -104,6 +105,25 @@ def test_stopped_it_hands_over_what_it_has(start):
         child.go()
     assert child.stop()
     assert len(child.result(Done).at) == 4
+
+
+def test_one_that_does_not_stop_is_ended_and_leaves_nothing(start, monkeypatch):
+    monkeypatch.setattr(module, "_PATIENCE_S", 0.2)
+    child = start(turns=1, then="time.sleep(60)")
+    assert child.asks()
+    child.go()
+    began = time.monotonic()
+    assert not child.stop()
+    assert time.monotonic() - began < 30
+    with pytest.raises(BackendError, match="was ended by signal 9"):
+        child.result(Done)
+
+
+def test_what_is_no_answer_ends_it_in_one_sentence(start):
+    child = start(command=(sys.executable, "-c", "print('{'); input(); input()"))
+    assert not child.asks()
+    with pytest.raises(BackendError, match="The process that was measured was ended by signal 9"):
+        child.result(Done)
 
 
 def test_what_it_raises_is_raised_here(start):

@@ -133,7 +133,21 @@ def test_another_engine_than_before_is_said():
     old, new = run(random), run(random)
     new.ran = [msgspec.structs.replace(RAN, engine="OpenVINO 2026", precision="bf16")]
     note = compare(report(old), report(new)).changes[0].note
-    assert "ran ONNX Runtime 1.32 fp32 plain 2 threads, now OpenVINO 2026 bf16 plain 2 threads" in note
+    assert "ran ONNX Runtime 1.32 fp32 plain, 2 threads, now OpenVINO 2026 bf16 plain, 2 threads" in note
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"streams": 2}, "now ONNX Runtime 1.32 fp32 plain, 2 threads in 2 streams"),
+        ({"size": 4, "count": 2}, "now 2 x 4 ONNX Runtime 1.32 fp32 plain, 2 threads"),
+    ],
+)
+def test_other_streams_or_other_pieces_than_before_are_said(changes, said):
+    random = np.random.default_rng(1)
+    old, new = run(random), run(random)
+    new.ran = [msgspec.structs.replace(RAN, **changes)]
+    assert said in compare(report(old), report(new)).changes[0].note
 
 
 def test_another_machine_other_versions_and_another_bundle_are_warned_of():

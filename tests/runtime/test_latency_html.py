@@ -26,7 +26,7 @@ from ganrt.latency.html import Details, Exhibit, page
 from ganrt.latency.html.svg import Labels, Linear, Log, Tail
 from ganrt.latency.html.text import ms, number, text
 from ganrt.latency.html.throughput import knee
-from ganrt.latency.results import Asked, EngineCall, Process, Report, Settings, Timing
+from ganrt.latency.results import Asked, EngineCall, Process, Report, Settings, Timing, in_words
 from ganrt.latency.roofline import Arithmetic, Copying, Roof
 
 SECTIONS = ["rows", "distribution", "percentiles", "throughput"]  # of a report alone
@@ -133,14 +133,15 @@ def test_it_says_what_the_report_says(written):
         for one in row.percentiles:
             assert one.ms is None or number(one.ms) in words
         assert row.state == "failed" or row.profile.operations.kinds[0].operation in words
-    assert "a run" in words
+        assert row.state == "failed" or row.profile.work.counted in words
+        assert in_words(row.ran) in words
     assert "ganrt bench digits --html 'a file.html'" in words
     assert f"ganrt=={report.ganrt}" in words
 
 
 def test_a_row_that_failed_is_shown_as_failed_and_has_no_figures(written):
     (line,) = re.findall(r"<tr[^>]*>(?:(?!</tr>).)*It repeats itself\..*?</tr>", written[1])
-    assert "failed" in line
+    assert "FAILED" in line
     assert "ms" not in line
 
 
@@ -149,6 +150,16 @@ def test_the_samples_of_every_way_are_pictures_inside_the_page(written):
     assert len(sources) == 3  # the references, and two engines
     for source in sources:
         assert base64.b64decode(source.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
+
+
+def test_streams_are_told_of_what_ran_and_of_its_operations(written):
+    (first, *_), _ = written[0].rows, written
+    told = msgspec.structs.replace(first.profile.operations, streams=2)
+    ran = [msgspec.structs.replace(first.ran[0], threads=2, streams=2)]
+    row_ = msgspec.structs.replace(first, ran=ran, profile=msgspec.structs.replace(first.profile, operations=told))
+    words = " ".join(Page(page(report_of(row_))).words)
+    assert "2 threads in 2 streams" in words
+    assert "between them, in each of 2 streams" in words
 
 
 def test_sounds_can_be_heard():
@@ -283,6 +294,7 @@ def test_the_knee_is_the_smallest_batch_near_the_best():
     rows = [msgspec.structs.replace(row([1.0], batch), samples_a_second=float(rate)) for batch, rate in rates.items()]
     assert knee(rows).batch == 8
     assert knee(rows[:1]) is None
+    assert knee(rows[:3]) is None  # the best so far is the largest: where it ends is not known
     made = page(report_of(*rows))
     assert made.count(">knee 8<") == 2  # for wide and for narrow screens
     assert ">knee 16<" not in made

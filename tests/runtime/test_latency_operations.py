@@ -1,6 +1,7 @@
 """What the engines' own profilers tell, read right: every operation, none twice, and the work in them."""
 
 import hashlib
+from contextlib import ExitStack
 from math import prod
 
 import msgspec
@@ -13,13 +14,15 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from ganrt import Bundle, Generator
-from ganrt.backends import available
+from ganrt.backends import available, open_session
 from ganrt.backends.base import Graph, Options
 from ganrt.backends.profile import NodeTime, Trace, profile
 from ganrt.bundle import write_bundle
 from ganrt.errors import BackendUnavailable, NotABundle
 from ganrt.latency.gemm_graph import matmul_model
-from ganrt.latency.operations import multiply_adds, operations
+from ganrt.latency.operations import Traced, multiply_adds, operations
+from ganrt.latency.profiling import profile as profile_subject
+from ganrt.latency.subject import Subject, engine_calls
 from ganrt.latency.work import work
 from ganrt.onnx_header import count_weights
 
@@ -64,6 +67,55 @@ def test_the_profiler_tells_every_operation_of_every_call(engine):
         assert 0 <= sum(node.ms for node in call) <= took * 1.05 + 0.05  # microseconds are whole numbers
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_in_streams_the_profiler_tells_of_one_part_and_of_each_operation_once(engine):
+    weights = {name: np.full((512, 512), 1 / 512, np.float32) for name in "abc"}
+    nodes = [helper.make_node("MatMul", [one, name], [made]) for one, name, made in ("xau", "ubv", "vcy")]
+    graph = graph_of(model_of(nodes, {"x": ["n", 512]}, {"y": ["n", 512]}, weights))
+    x = np.ones((2048, 512), np.float32)  # ten milliseconds and more, so that the parts do run side by side
+    alone = profile(engine, graph, Options(1), {"x": x[:1024]}, {"y": np.empty_like(x[:1024])}, 0.05)
+    parts = profile(engine, graph, Options(2, streams=2), {"x": x}, {"y": np.empty_like(x)}, 0.05)
+    assert parts.profiled >= 2
+    for call, took in zip(parts.calls, parts.call_ms, strict=True):
+        assert [node.operation for node in call] == [node.operation for node in alone.calls[0]]
+        assert [node.outputs for node in call] == [node.outputs for node in alone.calls[0]]
+        assert [node.moved for node in call] == [node.moved for node in alone.calls[0]]
+        assert sum(node.ms for node in call) <= took * 1.05 + 0.05
+
+
+@pytest.fixture
+def in_streams(tiny_bundle_path):
+    """What samples are made of on two cores, in so many streams."""
+    bundle = Bundle.open(tiny_bundle_path)
+    with ExitStack() as opened:
+        generator = opened.enter_context(Generator.load(tiny_bundle_path, backend="onnxruntime", precision="fp32"))
+
+        def make(streams, size):
+            session = open_session("onnxruntime", Graph.of(bundle, "fp32"), Options(2, streams=streams))
+            opened.callback(session.close)
+            return Subject(bundle, generator.sample, generator.run, [("plain", size, session)])
+
+        yield make
+
+
+def test_a_profile_in_streams_is_of_the_same_work(in_streams):
+    whole, parts = (profile_subject(in_streams(streams, 8), 8, seconds=0.02, seed=0) for streams in (1, 2))
+    assert (whole.operations.streams, parts.operations.streams) == (1, 2)
+    assert parts.operations.moved == whole.operations.moved > 0
+    assert {one.operation: one.count for one in parts.operations.kinds} == {
+        one.operation: one.count for one in whole.operations.kinds
+    }
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(8, "2 threads in 2 streams"), (2, "2 threads in 2 streams"), (1, "1 thread")]
+)
+def test_what_ran_in_streams_is_told_with_the_cores_that_it_had(in_streams, size, said):
+    """A single sample has but one part, which has the cores of one stream."""
+    (call,) = engine_calls(in_streams(2, size))
+    assert call.how == f"fp32 plain, {said}"
+
+
 @pytest.mark.skipif(not available("openvino"), reason="not installed")
 def test_the_slow_first_calls_of_openvino_are_not_in_its_means():
     size = 256
@@ -103,7 +155,7 @@ def test_a_loop_is_not_counted_twice():
         assert sum(node.operation == "MatMul" for node in call) == 40
         assert sum(node.ms for node in call) <= took + 0.05
     assert multiply_adds(trace.calls[0]) == 40 * 64**3
-    kinds = {kind.operation: kind for kind in operations("ort", [(1, trace)]).kinds}
+    kinds = {kind.operation: kind for kind in operations("ort", [Traced(trace)]).kinds}
     assert kinds["MatMul"].count == 1  # one node, which runs forty times
 
 
@@ -146,7 +198,7 @@ def test_kinds_and_nodes_come_slowest_first_and_add_up():
         return NodeTime(name, kind, "", ms, None, None, 10)
 
     calls = [[node("a", "Conv", 1.0), node("b", "Relu", 0.5), node("c", "Conv", x)] for x in (2.0, 4.0, 3.0)]
-    found = operations("engine", [(2, Trace(calls, [6.0, 6.0, 6.0], 3))])
+    found = operations("engine", [Traced(Trace(calls, [6.0, 6.0, 6.0], 3), times=2)])
     assert [(kind.operation, kind.count, kind.ms) for kind in found.kinds] == [("Conv", 2, 8.0), ("Relu", 1, 1.0)]
     assert [node.name for node in found.nodes] == ["c", "a", "b"]
     assert (found.inside_ms, found.call_ms, found.moved, found.calls) == (9.0, 12.0, 60, 3)
@@ -154,7 +206,7 @@ def test_kinds_and_nodes_come_slowest_first_and_add_up():
 
 def test_a_node_that_a_call_does_not_tell_of_took_nothing_there():
     node = NodeTime("a", "Add", "", 0.001)
-    found = operations("engine", [(1, Trace([[node], [], []], [1.0, 1.0, 1.0], 3))])
+    found = operations("engine", [Traced(Trace([[node], [], []], [1.0, 1.0, 1.0], 3))])
     assert found.nodes[0].ms == 0.0
 
 

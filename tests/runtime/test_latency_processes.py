@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from ganrt.backends.acceptance import Figures
 from ganrt.latency.bench import Course, time_row
+from ganrt.latency.noise import Noise, together
 from ganrt.latency.processes import join, parts
-from ganrt.latency.reference import Reference
 from ganrt.latency.results import Asked, Checks, EngineCall, Process, Timing
 
 RAN = EngineCall(1, 1, "onnxruntime", "ONNX Runtime 1.32", "CPU", "fp32", "plain", 1)
@@ -77,6 +77,22 @@ def test_a_process_that_failed_fails_the_row(found):
     assert row.percentiles == []
 
 
+def test_the_fault_of_the_only_process_is_the_rows(found):
+    assert join([Timing(1, Asked(), "failed", fault="It repeats itself.")], 1).fault == "It repeats itself."
+
+
+def test_what_the_machine_did_is_told_of_all_processes_together():
+    quiet = Noise([1.0, 1.0], 0.0, 0.0, 2, others=0.0, steal=0.0, clock_mhz=(2000.0, 3000.0), throttled_ms=5.0)
+    busy = Noise([2.0, 2.0], 0.0, 0.0, 2, others=1.0, steal=0.1, clock_mhz=(1500.0, 2500.0), throttled_ms=7.0)
+    both = together([quiet, busy, Noise([1.0], 0.0, 0.0, 2)])  # the third machine tells nothing
+    assert both.reference_ms == [1.0, 1.0, 2.0, 2.0, 1.0]
+    assert (both.others, both.steal, both.throttled_ms) == (0.5, 0.05, 12.0)
+    assert both.clock_mhz == (1500.0, 3000.0)
+    assert both.throttles is None
+    assert any("kept 0.5 of 2 cores busy" in one for one in both.warnings)
+    assert any("held this program back for 12 ms" in one for one in both.warnings)
+
+
 def test_a_process_that_was_stopped_before_its_first_call_adds_nothing(found):
     row = join([found[0], Timing(1, Asked(), "interrupted")], 4)
     assert row.state == "interrupted"
@@ -108,19 +124,3 @@ def test_parts_share_out_what_is_there(sizes):
     )
     assert [value for one in parts(row) for value in one.calls] == row.samples_ms
     assert [len(one.blocks) for one in parts(row)] == [blocks for _, blocks in sizes]
-
-
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_the_reference_kernel_takes_a_moment_and_leaves_no_thread_behind(threads):
-    import threading
-
-    before = threading.active_count()
-    kernel = Reference(threads)
-    times = [kernel() for _ in range(5)]
-    assert all(0 < one < 1 for one in times)
-    assert threading.active_count() == before + threads - 1
-    kernel.close()
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and thread.daemon:
-            thread.join(5)
-    assert threading.active_count() == before

@@ -1,6 +1,6 @@
 """How far two sets of processes differ: against the tests that the bounds invert, counted out, and on many runs."""
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -33,6 +33,19 @@ def test_the_bounds_leave_out_0_just_when_the_exact_test_says_so(data):
     old, new = drawn[:5], drawn[5:]
     found = shift(old, new, 0.95)
     assert (found.low > 0 or found.high < 0) == (p_value(old, new) <= 0.05)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 10**6), min_size=8, max_size=8, unique=True),
+    signs=st.lists(st.sampled_from([-1, 1]), min_size=8, max_size=8),
+)
+def test_the_bounds_of_pairs_leave_out_0_just_when_the_exact_test_says_so(sizes, signs):
+    """Wilcoxon's test: the share of all ways to give the ranks signs that are as extreme."""
+    ranks = np.argsort(np.argsort(sizes)) + 1
+    found = shift_of_pairs([size * sign for size, sign in zip(sizes, signs, strict=True)], 0.95)
+    sums = np.asarray([np.dot(ranks, chosen) for chosen in product([-1, 1], repeat=8)])
+    p_value = np.mean(np.abs(sums) >= abs(np.dot(ranks, signs)))
+    assert (found.low > 0 or found.high < 0) == (p_value <= 0.05)
 
 
 @given(old=levels, new=levels, by=st.integers(-100, 100))

@@ -51,6 +51,7 @@ def as_seen(generator, **changes):
         generator.serve_batches,
         16,
         lambda n: None,
+        lambda n: [],
         Bound(psnr_db=60.0),
         True,
     )
@@ -78,6 +79,9 @@ def test_a_scenario_runs_to_a_verdict_and_leaves_nothing_behind(
     assert made.loadgen
     assert made.samples_a_second > 0
     assert made.checked >= 8
+    assert {call.backend for call in made.ran} == {"onnxruntime"}
+    together = sum(call.size * call.count for call in made.ran)
+    assert together == {"single-stream": 1, "multi-stream": 8, "offline": 64}.get(name, together)
     assert list(tmp_path.iterdir()) == []
     if samples:
         assert made.samples == made.queries * samples
@@ -280,11 +284,11 @@ def test_a_budget_that_cannot_be_kept_says_the_best_that_can():
     assert said[0] == "700 requests a second: p99 12.7 ms, not within 10 ms"
 
 
-def test_a_budget_below_every_single_latency_is_given_up_at_once():
+def test_a_budget_below_every_single_latency_is_given_up_once_the_best_that_can_be_is_known():
     found = Search(0.5, 99.0, 1000.0)
     search(found, queue(0.0, 1000.0), lambda _: None)
-    assert len(found.runs) == 1
-    assert "cannot be kept here" in str(found)
+    assert [run.scenario.target_qps for run in found.runs] == [pytest.approx(700), pytest.approx(50)]
+    assert "cannot be kept here; the best was at 50 requests a second, where p99 was 12.1 ms" in str(found)
 
 
 @pytest.mark.parametrize("state", ["failed", "interrupted"])
@@ -345,6 +349,13 @@ def test_a_search_from_the_command_line_finds_a_rate_and_tells_each_run(tiny_bun
     assert printed.err.count(" requests a second: p90 ") == len(report.search.runs)
     assert main(["bench", str(tiny_bundle_path), "--slo", "1us", "--percentile", "90", *QUICK]) == 1
     assert "p90 within 0.001 ms cannot be kept here; the best was at" in capsys.readouterr().out
+
+
+def test_a_server_is_held_to_the_references_at_its_smallest_and_its_largest_batch(generator):
+    held = []
+    scenario = Scenario("server", 0.1, 1000.0, 5000.0, 95.0, max_batch=8)
+    assert systems.run(as_seen(generator, hold=held.append), scenario).state == "ok"
+    assert held == [1, 8]
 
 
 def test_an_invalid_run_exits_with_1(tiny_bundle_path, capsys):

@@ -107,7 +107,7 @@ def _ticks(scale: Tail, area: Area) -> str:
 
 def _percentiles(row: Timing, samples: NDArray[np.float64], scale: Tail, area: Area) -> Iterator[str]:
     """The median, and the bounds of p90 and p99, each with its words on a line of its own."""
-    marks = [("p50", float(np.median(samples)), "median")]
+    marks = [("median", float(np.median(samples)), "median")]
     marks += [
         (f"p{one.percent:g} ≤", one.ms, "bound")
         for one in row.percentiles

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Iterator, Sequence
 
-from ..results import Report, Timing
+from ..noise import doubts
+from ..results import Report
 from ..roofline import Roof
 from .roof import place
 from .text import element, ms, number, text
@@ -33,8 +34,8 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     used = {name for row in report.rows for call in row.ran for name in _PACKAGES.get(call.backend, (call.backend,))}
     versions = [f"{one.name} {one.version}" for one in here.packages if one.version and one.name in {"numpy", *used}]
     yield "Versions", ", ".join([f"ganrt {report.ganrt}", *versions])
-    until = f"until p{asked.percentile:g} is known within {asked.within:.0%}"
-    yield "Settings", f"at most {asked.seconds:g} s a row, {until}; seed {asked.seed}"
+    among = f"{asked.processes} process{'es' if asked.processes > 1 else ''}"
+    yield "Settings", f"{asked.seconds:g} s of calls a row, in {among}; seed {asked.seed}"
     yield "Bundle", f"{asked.bundle[:16]}…"
     yield "Made", report.created.replace("T", " ").replace("+00:00", " UTC")
 
@@ -46,14 +47,14 @@ def figures(shown: Sequence[Way], roofs: Sequence[Roof]) -> str:
         return ""
     tiles = []
     least = min(row.batch for _, row in rows)
-    way, one = min((part for part in rows if part[1].batch == least), key=lambda part: _bound(part[1], 50) or 1e99)
+    way, one = min((part for part in rows if part[1].batch == least), key=lambda part: part[1].bound(50) or math.inf)
     called = "one sample" if least == 1 else f"{least} samples"
-    tiles.append((ms(_bound(one, 50)), f"{called}, p50", way.name))
+    tiles.append((ms(one.bound(50)), f"{called}, p50 at most", way.name))
     percent = max(
         (found.percent for found in one.percentiles if found.ms is not None and found.percent <= 99), default=50.0
     )
     if percent > 50:
-        tiles.append((ms(_bound(one, percent)), f"{called}, p{percent:g}", "upper bound at 99 % confidence"))
+        tiles.append((ms(one.bound(percent)), f"{called}, p{percent:g} at most", "at 99 % confidence"))
     way, most = max(rows, key=lambda part: part[1].samples_a_second or 0.0)
     tiles.append((number(most.samples_a_second), "samples a second", f"{way.name}, batch {most.batch:,}"))
     shares = [
@@ -76,18 +77,10 @@ def figures(shown: Sequence[Way], roofs: Sequence[Roof]) -> str:
     return element("section", made, class_="figures", aria_label="Figures to remember")
 
 
-def _bound(row: Timing, percent: float) -> float | None:
-    return next((one.ms for one in row.percentiles if one.percent == percent), None)
-
-
 def notes(report: Report, remarks: Iterator[str]) -> str:
     """Warnings about the machine, each kind once, and remarks about rows."""
-    kinds: dict[str, list[str]] = {}
-    for row in report.rows:
-        for one in row.noise.warnings if row.noise else []:
-            kinds.setdefault(re.sub(r"[\d.,]+", "#", one), []).append(one)
     said = ["Interrupted: these are partial results."] if report.interrupted else []
-    said += [f"{found[0]} ({len(found)} of {len(report.rows)} rows)" for found in kinds.values()]
+    said += doubts([row.noise for row in report.rows])
     said += [f"{name} was not timed: {why}" for name, why in report.skipped.items()]
     said += remarks
     if not said:

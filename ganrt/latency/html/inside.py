@@ -71,9 +71,9 @@ def operations_section(shown: Sequence[Way]) -> str:
             continue
         told = profile.operations
         between = told.call_ms - told.inside_ms
-        said = (
-            f"{ms(told.inside_ms)} in {sum(kind.count for kind in told.kinds)} operations, {ms(between)} between them"
-        )
+        count = sum(kind.count for kind in told.kinds)
+        said = f"{ms(told.inside_ms)} in {count} operations, {ms(between)} between them"
+        said += f", in each of {told.streams} streams" if told.streams > 1 else ""
         summary = element("summary", title + element("span", text(said), class_="unit"))
         content = element("div", _kinds(told) + _nodes(told), class_="beside even")
         opened = "" if any(part.startswith("<details") for part in parts) else " open"

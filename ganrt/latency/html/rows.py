@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..percentiles import Percentile
-from ..results import Timing
+from ..results import Timing, in_words
 from .tables import Column, row, table, words
 from .text import element, number, text
 from .ways import Way
@@ -17,11 +17,16 @@ def rows_table(shown: Sequence[Way]) -> str:
     """A line for each row, the fastest median of each batch size in bold."""
     timings = [timing for way in shown for timing in way.rows]
     percents = sorted({one.percent for timing in timings for one in timing.percentiles})
-    columns = [words("way"), Column("batch"), *(Column(f"p{percent:g}") for percent in percents)]
+    columns = [
+        words("way"),
+        Column("batch"),
+        Column("ran", "words ran"),
+        *(Column(f"p{percent:g}") for percent in percents),
+    ]
     columns += map(Column, ("samples/s", "jitter", "first call", "load", "peak MiB", "fidelity", "calls"))
     best: dict[int, float] = {}
     for timing in timings:
-        value = _median(timing)
+        value = timing.bound(50)
         if value is not None:
             best[timing.batch] = min(value, best.get(timing.batch, value))
     return table(columns, (_line(columns, way, timing, percents, best) for way in shown for timing in way.rows))
@@ -31,7 +36,7 @@ def _line(
     columns: Sequence[Column], way: Way, timing: Timing, percents: Sequence[float], best: dict[int, float]
 ) -> str:
     if timing.state == "failed":
-        fault = element("b", "failed") + f" {text(timing.fault)}"
+        fault = element("b", "FAILED") + f" {text(timing.fault)}"
         cells = element("td", way.key(), class_="words") + element("td", f"{timing.batch:,}")
         return element("tr", cells + element("td", fault, class_="words fault", colspan=len(columns) - 2))
     return row(columns, _cells(way, timing, percents, best), way.colour)
@@ -40,9 +45,10 @@ def _line(
 def _cells(way: Way, timing: Timing, percents: Sequence[float], best: dict[int, float]) -> Iterator[str]:
     yield way.key()
     yield f"{timing.batch:,}"
+    yield text(in_words(timing.ran))
     figures = {one.percent: one for one in timing.percentiles}
     for percent in percents:
-        yield _bound(figures.get(percent), bold=percent == 50 and best.get(timing.batch) == _median(timing))
+        yield _bound(figures.get(percent), bold=percent == 50 and best.get(timing.batch) == timing.bound(50))
     yield number(timing.samples_a_second)
     yield number(timing.jitter_ms)
     yield number(timing.first_call_ms)
@@ -60,10 +66,6 @@ def _bound(one: Percentile | None, *, bold: bool) -> str:
         said = f"too few calls for a bound at 99 % confidence: {one.calls_needed:,} are needed"
         return element("span", "&ndash;", data_tip=said, tabindex=0, class_="none")
     return element("b", number(one.ms)) if bold else number(one.ms)
-
-
-def _median(timing: Timing) -> float | None:
-    return next((one.ms for one in timing.percentiles if one.percent == 50), None)
 
 
 def remarks(shown: Sequence[Way]) -> Iterator[str]:

@@ -8,7 +8,8 @@ SECTIONS = {
     "rows": (
         "Rows",
         """Milliseconds a call. Percentiles are upper bounds that hold at 99 % confidence (MLPerf&rsquo;s early
-        stopping); &ndash; where there were too few calls for one. Fidelity: the worst reference sample.""",
+        stopping); &ndash; where there were too few calls for one. Streams are parts of a batch, computed side by side.
+        Fidelity: the worst reference sample of every engine call that ran.""",
     ),
     "distribution": (
         "Distribution",
@@ -24,7 +25,7 @@ SECTIONS = {
     "throughput": (
         "Throughput",
         f"""The knee is the smallest batch that reaches {throughput.KNEE:.0%} of the best throughput of its way: a
-        larger one costs latency and gains little.""",
+        larger one costs latency and gains little. None is marked where the largest that was timed is the best.""",
     ),
     "roofline": (
         "Roofline",
@@ -39,12 +40,14 @@ SECTIONS = {
     ),
     "operations": (
         "Operations",
-        "As the engine&rsquo;s own profiler tells it. A profiler slows a call down: read shares, not milliseconds.",
+        """As the engine&rsquo;s own profiler tells it. A profiler slows a call down: read shares, not milliseconds. Of
+        parts of a batch in streams side by side, it is the time of one, beside the others.""",
     ),
     "energy": ("Energy", ""),
     "samples": (
         "Samples",
-        "The same inputs through every way that was timed, after the references that the bundle carries.",
+        """The same inputs through every generator that was timed, in its way of computing single samples, after the
+        references that the bundle carries.""",
     ),
     "repeat": ("To see it again", ""),
 }

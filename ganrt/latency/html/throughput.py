@@ -17,21 +17,20 @@ _HEIGHT = 268.0
 
 
 def knee(rows: Sequence[Timing]) -> Timing | None:
-    """The smallest batch that reaches nine tenths of the best throughput; None with fewer than two sizes."""
+    """The smallest batch that reaches nine tenths of the best throughput; None where that is the largest measured."""
     able = sorted((row for row in rows if row.samples_a_second), key=lambda row: row.batch)
-    if len(able) < 2:
-        return None
-    best = max(map(_rate, able))
-    return next(row for row in able if _rate(row) >= KNEE * best)
+    best = max(map(_rate, able), default=0.0)
+    found = next((row for row in able if _rate(row) >= KNEE * best), None)
+    return None if found is None or found.batch == able[-1].batch else found
 
 
 def charts(shown: Sequence[Way], percentile: float) -> str:
     """Both charts, or how to get them where there is but one batch size."""
-    if all(knee(way.rows) is None for way in shown):
+    if all(len(_points(way)) < 2 for way in shown):
         return element("p", "One batch size was timed; the knee shows with several: --batch 1,4,16,64.", class_="note")
     percent = _common(shown, percentile)
     pictures = {"Samples a second by batch size": partial(_by_batch, shown)}
-    if any(_value(row, percent) is not None for way in shown for row in _points(way)):
+    if any(row.bound(percent) is not None for way in shown for row in _points(way)):
         pictures[f"p{percent:g} bound of a call, by samples a second"] = partial(_cost, shown, percent)
     made = [
         element("figure", element("figcaption", element("span", name)) + wide_and_narrow(draw, 540), class_="card")
@@ -70,7 +69,7 @@ def _by_batch(shown: Sequence[Way], width: float) -> str:
 
 def _cost(shown: Sequence[Way], percent: float, width: float) -> str:
     area = Area(56, 16, width - 16, _HEIGHT - 40)
-    known = [(way, row, value) for way in shown for row in _points(way) if (value := _value(row, percent)) is not None]
+    known = [(way, row, value) for way in shown for row in _points(way) if (value := row.bound(percent)) is not None]
     x = Linear(0, max(_rate(row) for _, row, _ in known) * 1.08, area.left, area.right)
     y = Log(min(value for *_, value in known) / 1.3, max(value for *_, value in known) * 1.4, area.bottom, area.top)
     parts = [area.grid_y(y, y.ticks(6), ms), area.grid_x(x, x.ticks(round(width / 90)))]
@@ -96,10 +95,6 @@ def _common(shown: Sequence[Way], wanted: float) -> float:
     rows = [row for way in shown for row in _points(way)]
     held = [{one.percent for one in row.percentiles if one.ms is not None and one.percent <= wanted} for row in rows]
     return max(set.intersection(*held), default=50.0) if held else 50.0
-
-
-def _value(row: Timing, percent: float) -> float | None:
-    return next((one.ms for one in row.percentiles if one.percent == percent), None)
 
 
 def _apart(sizes: Sequence[int], x: Log) -> list[float]:

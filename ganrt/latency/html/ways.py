@@ -40,8 +40,7 @@ def ways(report: Report) -> list[Way]:
     by_key: dict[tuple[str, Asked], list[Timing]] = {}
     for row in report.rows:
         by_key.setdefault((row.scenario, row.asked), []).append(row)
-    threads = len({call.threads for row in report.rows for call in row.ran}) > 1
-    names = [name_of(rows, asked, threads=threads) for (_, asked), rows in by_key.items()]
+    names = [name_of(rows, asked) for (_, asked), rows in by_key.items()]
     found = []
     for place, ((scenario, asked), rows) in enumerate(by_key.items()):
         name = names[place] if scenario == "single_stream" else f"{scenario}: {names[place]}"
@@ -51,19 +50,20 @@ def ways(report: Report) -> list[Way]:
     return found
 
 
-def name_of(rows: Sequence[Timing], asked: Asked, *, threads: bool) -> str:
-    """What ran in these rows, in a few words; what was asked for where that differs from row to row, or nothing ran."""
+def name_of(rows: Sequence[Timing], asked: Asked) -> str:
+    """What ran in these rows, in a few words; what was asked for where that differs from row to row, or nothing ran.
+
+    Threads are told where they were asked for; what each row had of them, and of streams, the rows' own table says.
+    """
     calls = [call for row in rows for call in row.ran]
     # versions stand in the head of the page
     engines = {" ".join(word for word in call.engine.split() if not word[0].isdigit()) for call in calls}
     engine = _only(engines, asked.backend)
     precision = _only({call.precision for call in calls}, asked.precision)
     form = _only({call.form for call in calls}, asked.form)
-    counts = {call.threads for call in calls}
-    count = next(iter(counts)) if len(counts) == 1 else asked.threads
     words = [engine, precision.upper() if precision != "auto" else "", "" if form in ("plain", "auto") else form]
-    if threads and count:
-        words.append(f"{count} thread{'s' if count > 1 else ''}")
+    if asked.threads:
+        words.append(f"{asked.threads} thread{'s' if asked.threads > 1 else ''}")
     return " ".join(filter(None, words))
 
 
