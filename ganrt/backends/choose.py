@@ -25,7 +25,7 @@ __all__ = ["SIZES", "Choice", "Effort", "Way", "choose", "ways"]
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)  # batches measured, and the largest is the largest chunk
 _TRIAL = (1, 8)  # batches that a way must be good at, one of them, to be measured at all
-_FAR = 1.5  # times the best: not worth measuring further
+_FAR, _FAR_OFF = 1.5, 2.5  # times the best: not worth measuring further, and not even thoroughly
 _CALL_S = 0.25  # a batch that takes longer is not worth measuring twice as large
 _LOWER = 0.95  # a lower precision must save 5 % somewhere to be worth its error
 _SHARES = 3  # ways that the time of a first load is for; more share it
@@ -181,7 +181,7 @@ def _measure(
             break
     tried = [size for size in _TRIAL if all(size in table for table in choice.costs.values())]
     least = {size: min(table[size] for table in choice.costs.values()) for size in tried}
-    far = float("inf") if effort.thorough else _FAR
+    far = _FAR_OFF if effort.thorough else _FAR
     good = [name for name, table in choice.costs.items() if any(table[size] <= far * least[size] for size in tried)]
     live = {name: sessions[name] for name in good}
     for name, way in (*_fewer_threads(choice, good, threads, effort), *_side_by_side(choice, good, threads, effort)):
