@@ -6,7 +6,8 @@
 
 Contestants, each with the settings that its documentation gives for a CPU:
 
-    PyTorch eager, channels last; torch.compile (max-autotune); BF16 autocast where the processor has it
+    PyTorch eager, channels last; torch.compile (max-autotune, at the smallest batch); BF16 autocast where the processor
+    has it
     PyTorch's own ONNX export (torch.onnx.export, dynamo) in stock ONNX Runtime; in stock OpenVINO with the latency hint
     in FP32 and in its own default, which is BF16 where the processor has it, and with the throughput hint for batches;
     in MNN and ncnn in FP32

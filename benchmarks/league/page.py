@@ -13,7 +13,7 @@ _PAGE = Path(__file__).parents[2] / "docs" / "league.md"
 _HOW = """# ganrt against what you could take instead
 
 Each contestant is a process of its own with the settings that its documentation gives for a CPU; they take turns of
-0.2 s, and a figure is the median of seven turns' medians. A call begins with latents drawn anew and ends with pixels,
+0.15 s, and a figure is the median of seven turns' medians. A call begins with latents drawn anew and ends with pixels,
 where the network makes pictures. dB is the distance of what that very process computed from PyTorch in FP32. *start*
 is from the start of the process to its first answer, *MiB* its most resident memory by then. "ganrt" is the default
 precision and "first load" what `Generator.load` finds by itself in FP32; the other two are after `ganrt tune`.

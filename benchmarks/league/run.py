@@ -33,7 +33,7 @@ _PYTORCH = ("PyTorch", "PyTorch channels last", "torch.compile")
 _ENGINES = ("ONNX Runtime", "OpenVINO", "OpenVINO throughput", "MNN", "ncnn")
 _LONG_S = 0.6  # where the fastest takes longer, larger batches are left out
 _GATE_DB = 50.0
-_ROUNDS, _TURN_S = 7, 0.2
+_ROUNDS, _TURN_S = 7, 0.15
 
 Ways = Mapping[str, tuple[str, int, tuple[str, ...]]]
 
@@ -137,7 +137,7 @@ def _row(
         right = made.sample.module(*map(torch.from_numpy, arrays.values())).numpy()
     words = lambda label, *more: (str(given), str(answers / f"{label}.npy"), *more)  # noqa: E731
     ways: dict[str, tuple[str, int, tuple[str, ...]]] = {}
-    for label, how in _torch_ways(quick=quick):
+    for label, how in _torch_ways(compiled=not quick and n == made.batches[0]):
         ways[label] = (f"{_HERE}.pytorch", n, words(label, name, how))
     bundle = str(folder / f"{name}.ganrt")
     for label, (module, *more) in _stock_ways(n, converted).items():
@@ -159,9 +159,9 @@ def _row(
     }
 
 
-def _torch_ways(*, quick: bool) -> list[tuple[str, str]]:
+def _torch_ways(*, compiled: bool) -> list[tuple[str, str]]:
     ways = [("PyTorch", "eager"), ("PyTorch channels last", "channels_last")]
-    if not quick:
+    if compiled:
         ways.append(("torch.compile", "autotune"))
     if any("BF16" in feature for feature in processor().features):
         ways.append(("PyTorch BF16", "bf16"))

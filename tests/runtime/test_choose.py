@@ -185,6 +185,7 @@ def test_a_way_that_is_far_behind_is_measured_no_further(bundle):
             Way("onnxruntime"): Engine(bundle, "onnxruntime", seconds=0.010),
             Way("openvino"): Engine(bundle, "openvino", seconds=0.001),
         },
+        effort=Effort(2.0),
     )
     assert max(choice.costs["onnxruntime"]) == 8
     assert max(choice.costs["openvino"]) == 64
