@@ -129,9 +129,10 @@ def match(folder: LabelledFolder, lacking: Iterable[str], label: Label, mapping:
         elif _plain(name) in alike:
             found[name] = alike[_plain(name)]
         else:
+            likely = names[int(name)] if re.fullmatch(r"\d{1,9}", name) and int(name) < label.classes else names[0]
             raise ArgumentError(
                 f"The class '{legible(name, 60)}' is unknown to the generator. {both} "
-                f"Say which is which: --map '{legible(name, 60)}={legible(names[0], 60)}'."
+                f"Say which is which: --map '{legible(name, 60)}={legible(likely, 60)}'."
             )
     return found
 

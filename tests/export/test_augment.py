@@ -212,7 +212,7 @@ def test_classes_without_names_are_called_by_their_number() -> None:
 
 
 def test_a_number_is_not_taken_for_the_class_of_that_number() -> None:
-    with pytest.raises(ArgumentError, match="The class '2' is unknown to the generator"):
+    with pytest.raises(ArgumentError, match=r"The class '2' is unknown to the generator.*: --map '2=heart'"):
         match(labelled("2"), ["2"], LABEL, {})
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ganrt.errors import TrainingError
-from ganrt_export.training.health import Collapse, Gradients, check_finite, variety
+from ganrt_export.training.health import Collapse, Gradients, check_finite, memory_told, variety
 from ganrt_export.training.recipe import Batch, Terms, Turn
 
 
@@ -75,3 +75,13 @@ def test_a_gradient_in_between_starts_the_count_anew() -> None:
     gradients = Gradients()
     for step in range(1_000):
         gradients.look(step, turn_with(0.0 if step % 150 else 1e-3))
+
+
+def test_a_machine_that_is_too_small_is_told_with_what_to_make_smaller() -> None:
+    told = r"The memory is not enough for batches of 64 .*\(--accumulate\).*\(--batch\)"
+    with pytest.raises(TrainingError, match=told), memory_told(64):
+        torch.empty(1 << 60, dtype=torch.uint8)
+    with pytest.raises(TrainingError, match=told), memory_told(64):
+        np.empty(1 << 60, np.uint8)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"), memory_told(64):
+        torch.zeros(2, 3) @ torch.zeros(2, 3)

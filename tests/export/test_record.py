@@ -138,3 +138,23 @@ def test_a_sound_is_shown_as_its_waveform() -> None:
 
 def test_a_table_is_nothing_to_look_at() -> None:
     assert pictures(np.zeros((3, 2), np.float32), Table(columns=("a", "b"))) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits and signals are POSIX's")
+@pytest.mark.parametrize(("names", "full"), [(["loss"], "metrics.csv"), (["n" * 80 + str(i) for i in range(20)], "ev")])
+def test_a_full_disk_is_one_sentence_whatever_did_not_fit(tmp_path: Path, names: list[str], full: str) -> None:
+    program = (
+        "import resource, signal, sys; from pathlib import Path; from ganrt.errors import OutputError\n"
+        "from ganrt_export.training.record import Record\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
+        "try:\n"
+        "    with Record(Path(sys.argv[1]), 0) as kept:\n"
+        "        for step in range(9_000): kept.losses(step, dict.fromkeys(sys.argv[2:], 1.0))\n"
+        "except OutputError as problem: print(problem)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path), *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"{tmp_path} could not be written: File too large. Make room, or choose another disk")
+    assert done.stderr == ""
+    largest = max((file.stat().st_size, file.name) for file in tmp_path.iterdir())
+    assert largest[1].startswith(full)

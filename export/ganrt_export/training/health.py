@@ -82,7 +82,8 @@ class Collapse:
         if share < _ALIKE and steps >= _EARLY and not self._warned:
             self._warn(
                 f"After {steps} steps the samples are nearly alike: {share:.1%} of the variety of the data (mode "
-                "collapse). If it lasts, try a lower learning rate (--lr), a larger batch (--batch) or another seed."
+                "collapse). If it lasts, try more data, larger networks (--set width=...), a lower learning rate "
+                "(--lr), or a recipe with a gradient penalty."
             )
         self._warned = share < _ALIKE and steps >= _EARLY
 

@@ -12,18 +12,22 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ganrt.errors import OutputError
 from ganrt.media.atomic import make_folder, write_bytes
 from ganrt.media.image import grid, write_image
 from ganrt.media.video import write_video
+
+from .events import Events
 
 __all__ = ["Record"]
 
@@ -33,7 +37,10 @@ _GIF_SECONDS = 8.0
 
 
 class Record:
-    """Writes into `folder`; goes on after `first` steps with what is there, and forgets what came after them."""
+    """Writes into `folder`; goes on after `first` steps with what is there, and forgets what came after them.
+
+    Everything raises OutputError when the disk does not take it.
+    """
 
     def __init__(self, folder: Path, first: int) -> None:
         self._folder = folder
@@ -43,8 +50,9 @@ class Record:
         self._seconds = float(rows[-1][-1]) if len(rows) > 1 else 0.0
         self._started = time.perf_counter()
         write_bytes(self._table, _text(rows).encode())
-        self._file: IO[str] = self._table.open("a", newline="")
-        self._events = _events(folder, first)
+        with self._taken():
+            self._file: IO[str] = self._table.open("a", newline="")
+            self._events = None if find_spec("tensorboardX") is None else Events(folder, first)
 
     def __enter__(self) -> Self:
         return self
@@ -52,21 +60,23 @@ class Record:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        if self._events is not None:
-            self._events.close()
+        with self._taken() if error is None else suppress(OSError):  # a full disk fails again, and was told of
+            try:
+                self._file.close()
+            finally:
+                if self._events is not None:
+                    self._events.close()
 
     def losses(self, step: int, losses: Mapping[str, float]) -> None:
         """The losses of step `step`; those of the first step are the columns, later ones may lack some."""
-        writer = csv.writer(self._file)
-        if not self._columns:
-            self._columns = ["step", *losses, "seconds"]
-            writer.writerow(self._columns)
+        rows = [] if self._columns else [["step", *losses, "seconds"]]
+        self._columns = self._columns or rows[0]
         told = [f"{losses[name]:.6g}" if name in losses else "" for name in self._columns[1:-1]]
-        writer.writerow([step + 1, *told, f"{self._seconds + time.perf_counter() - self._started:.2f}"])
-        if self._events is not None and (step + 1) % _EVENTS_EVERY == 0:
-            for name, value in losses.items():
-                self._events.add_scalar(name, value, step + 1)
+        rows.append([str(step + 1), *told, f"{self._seconds + time.perf_counter() - self._started:.2f}"])
+        with self._taken():
+            self._file.write(_text(rows))
+            if self._events is not None and (step + 1) % _EVENTS_EVERY == 0:
+                self._events.losses(step + 1, losses)
 
     def samples(self, steps: int, pictures: NDArray[np.uint8], columns: int | None) -> None:
         """A grid of `pictures` uint8 [n, height, width, channels], as they are after `steps` steps."""
@@ -74,13 +84,15 @@ class Record:
         make_folder(self._folder / "samples")
         write_image(self._folder / "samples" / f"{steps:06}.png", sheet)
         if self._events is not None:
-            self._events.add_image("samples", sheet, steps, dataformats="HWC")
+            with self._taken():
+                self._events.samples(steps, sheet)
 
     def flush(self) -> None:
         """Everything so far is in the files."""
-        self._file.flush()
-        if self._events is not None:
-            self._events.flush()
+        with self._taken():
+            self._file.flush()
+            if self._events is not None:
+                self._events.flush()
 
     def summary(self) -> None:
         """Writes samples.gif and progress.png from what is in the folder."""
@@ -92,6 +104,16 @@ class Record:
             write_video(self._folder / "samples.gif", frames, fps=max(1.0, len(frames) / _GIF_SECONDS), scale=1)
         if find_spec("matplotlib") is not None:
             write_bytes(self._folder / "progress.png", _curves(_rows(self._table)))
+
+    @contextmanager
+    def _taken(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as problem:
+            raise OutputError(
+                f"{self._folder} could not be written: {problem.strerror or problem}. Make room, or choose another "
+                "disk with --work-dir; an earlier checkpoint is kept, and the same command goes on from it."
+            ) from problem
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -107,15 +129,6 @@ def _text(rows: list[list[str]]) -> str:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     return text.getvalue()
-
-
-def _events(folder: Path, first: int) -> Any:
-    """TensorBoard's event file, or None without tensorboardX."""
-    if find_spec("tensorboardX") is None:
-        return None
-    from tensorboardX import SummaryWriter
-
-    return SummaryWriter(str(folder), purge_step=first + 1, filename_suffix=f".{first}")
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
