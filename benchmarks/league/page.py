@@ -90,7 +90,7 @@ def _machine(network: Mapping[str, Any]) -> str:
     features = ", ".join(here["features"])
     return (
         f"On {here['processor']} ({features}), {here['cores']} cores, Python {here['python']}, PyTorch "
-        f"{network['torch'].split('+')[0]}, {versions}."
+        f"{network['torch'].split('+')[0]}, {versions}. {network['note']}"
     )
 
 

@@ -99,9 +99,9 @@ def _ratio(row: dict[str, Any], ours: str, rivals: tuple[str, ...] | None) -> fl
     return min(against) / times[ours] if against else None
 
 
-def _network(name: str, *, quick: bool) -> tuple[list[dict[str, Any]], dict[str, float]]:
+def _network(name: str, *, quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Its rows, and what it computes a sample beside what this machine's matrix products reach."""
-    made, rows = build(name), []
+    made, rows, load = build(name), [], os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         bundle, stock = folder / f"{name}.ganrt", folder / "stock.onnx"
@@ -111,7 +111,7 @@ def _network(name: str, *, quick: bool) -> tuple[list[dict[str, Any]], dict[str,
         export_generator(made.sample.module, bundle, made.sample.spec, precisions=precisions, optimize="measure")
         ours = ["fp32", "auto", *precisions]
         for precision in ours:
-            with Generator.tune(bundle, precision=precision, seconds=0.5) as tuned:
+            with Generator.tune(bundle, precision=precision, seconds=1.5) as tuned:
                 print(f"{name}, {precision}: {tuned.reason.split(';')[0][:240]}", flush=True)
         for n in made.batches[: 1 if quick else None]:
             rows.append(_row(name, made, folder, n, ours, converted, quick=quick))
@@ -121,6 +121,7 @@ def _network(name: str, *, quick: bool) -> tuple[list[dict[str, Any]], dict[str,
         plain = Bundle.open(bundle).graph()
     roof = measure_roof(usable_cores())
     return rows, {
+        "note": f"Load average before: {load:.1f}.",
         "multiply_adds": operations(plain, made.sample.extent or EXTENT).multiply_adds,
         "gemm_gflops": max(one.gflops for one in roof.arithmetic),
     }
@@ -206,7 +207,7 @@ def _shown(row: dict[str, Any]) -> str:
     return ", ".join(f"{label} {value:.2f} ms ({row['psnr_db'][label]:.0f} dB)" for label, value in ordered)
 
 
-def _keep(name: str, rows: list[dict[str, Any]], computed: dict[str, float]) -> None:
+def _keep(name: str, rows: list[dict[str, Any]], computed: dict[str, Any]) -> None:
     """Every network keeps the machine that it was measured on; others stay as they are."""
     path = RESULTS / "league.json"
     held = json.loads(path.read_text()) if path.exists() else {"benchmark": "league", "networks": {}}
