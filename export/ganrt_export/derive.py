@@ -70,7 +70,11 @@ def _tensor(name: str, answers: Sequence[Tensor], batches: Sequence[int]) -> spe
     """An output as its answers show it: its first size is the batch, or it has none."""
     shapes = [tuple(answer.shape) for answer in answers]
     if len({len(shape) for shape in shapes}) > 1:
-        raise ExportError(f"The output '{name}' has as many dimensions as its inputs say, which no graph can.")
+        other = next(place for place, shape in enumerate(shapes) if len(shape) != len(shapes[0]))
+        raise ExportError(
+            f"The output '{name}' is {list(shapes[0])} for a batch of {batches[0]} and {list(shapes[other])} "
+            f"for one of {batches[other]}; a graph's output has one number of dimensions, so keep its batch."
+        )
     sizes = [sizes.pop() if len(sizes := set(column)) == 1 else None for column in zip(*shapes, strict=True)]
     batched = bool(sizes) and all(shape[0] == batch for shape, batch in zip(shapes, batches, strict=True))
     dtype = dtype_name(answers[0], f"The output '{name}'")

@@ -209,6 +209,7 @@ def _trace(
     """The first graph whose numbers are the module's, at every batch and size it is meant for."""
     answers = [oracle.answers(batch) for batch in BATCHES]
     problems: list[str] = []
+    decides = ""
     for changing in _plans(oracle, spec, sizes):
         try:
             elsewhere = list(_at_other_sizes(oracle, changing))
@@ -229,6 +230,7 @@ def _trace(
             tell(f"tracing ({attempt.way})")
             if attempt.model is None:
                 problems.append(f"{attempt.way}: {attempt.problem}")
+                decides = decides or attempt.decides
                 continue
             try:
                 graph = finish(
@@ -246,6 +248,11 @@ def _trace(
                     "The graph computes one sample after the other: the module could not be traced for any batch."
                 )
             return _Chosen(attempt.way, described, graph, every, tuple(notes))
+    if decides:
+        raise ExportError(
+            f"The module asks for the values of its tensors, which a graph has only when it runs: {decides}; keep to "
+            "functions of tensors there, such as torch.where for a choice, or leave it to whoever calls the module."
+        )
     told = "; ".join(dict.fromkeys(problems))[:900]
     if oracle.random:
         told = f"{told}. It draws random numbers inside ({oracle.random}): pass noise='freeze' or noise='input'"

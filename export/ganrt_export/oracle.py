@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from ganrt.errors import ExportError, legible
 
-from .signature import Call, Flat, leaves
+from .signature import Call, Flat, leaves, rebuild
 
 __all__ = ["Oracle"]
 
@@ -26,6 +26,7 @@ _RANDOM = {
     "bernoulli", "multinomial", "exponential", "gumbel_softmax", "log_normal", "cauchy", "geometric", "poisson",
 }  # fmt: skip
 _ALONE = 1e-4  # relative: a sample computed in a batch and alone
+_DRIFT = 1e-5  # relative: what a module that goes on changing its weights may move from one call to the next
 _KINDS = {
     torch.float32: "float32", torch.float64: "float64", torch.float16: "float16", torch.uint8: "uint8",
     torch.int32: "int32", torch.int64: "int64", torch.bool: "bool",
@@ -64,7 +65,9 @@ class Oracle:
                     f"The module's output '{name}' is not finite for the example inputs; look at its weights."
                 )
         if any(not torch.equal(a, b) for a, b in zip(first, again, strict=True)):
-            raise ExportError(self._culprit())
+            changing = self._changing()
+            if not changing or _furthest(first, again) > _DRIFT:
+                raise ExportError(self._culprit(changing))
 
     @property
     def batch(self) -> int:
@@ -126,10 +129,11 @@ class Oracle:
 
     def _first(self) -> tuple[Tensor, ...]:
         call = self.call
+        args, kwargs = rebuild((call.args, call.kwargs), iter([tensor.clone() for tensor in call.tensors]))
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                result = self._module(*call.args, **call.kwargs)
+                result = self._module(*args, **kwargs)
             except Exception as problem:
                 raise ExportError(
                     f"The module fails in PyTorch on its own example inputs: {_first_line(problem)}."
@@ -156,8 +160,20 @@ class Oracle:
                 handle.remove()
         return seen
 
-    def _culprit(self) -> str:
-        """Names the first submodule that answers differently to equal inputs."""
+    def _changing(self) -> list[str]:
+        """The weights and buffers that a call of the module changes."""
+        before = {name: value.clone() for name, value in self._module.state_dict().items()}
+        self.outputs(self.call.tensors)
+        return [name for name, value in self._module.state_dict().items() if not torch.equal(before[name], value)]
+
+    def _culprit(self, changing: Sequence[str]) -> str:
+        """Names the first submodule that answers differently to equal inputs, or what it changes in itself."""
+        if changing:
+            return (
+                f"The module changes its own state at every call ('{changing[0]}'), so equal inputs give different "
+                "outputs and it is no function; export it in a state that no longer changes, such as a spectral norm "
+                "whose vectors eval() keeps (torch.nn.utils.spectral_norm)."
+            )
         runs = [self._watched(), self._watched()]
         advice = (
             "Put it into eval mode if dropout is on, or pass noise='freeze' or noise='input' if it draws random "
@@ -175,6 +191,12 @@ class Oracle:
             "The module gives different outputs for equal inputs, so it is no function; the random numbers are drawn "
             f"in its own forward. {advice}"
         )
+
+
+def _furthest(first: Sequence[Tensor], again: Sequence[Tensor]) -> float:
+    """The largest difference, relative to the largest value of its output."""
+    pairs = [(a.double(), b.double()) for a, b in zip(first, again, strict=True) if a.numel()]
+    return max(float((a - b).abs().max()) / (float(a.abs().max()) or 1.0) for a, b in pairs)
 
 
 def _snapshot(value: Any) -> list[Tensor]:

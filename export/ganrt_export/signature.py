@@ -67,8 +67,13 @@ def call_of(module: nn.Module, example_inputs: Any) -> Call:
     names = _unique([name for name, _ in found])
     tensors = tuple(tensor for _, tensor in found)
     for name, tensor in zip(names, tensors, strict=True):
-        if tensor.ndim == 0 or 0 in tensor.shape:
-            raise ExportError(f"The example input '{name}' is {list(tensor.shape)}; its first dimension is the batch.")
+        if tensor.ndim == 0:
+            raise ExportError(
+                f"The example input '{name}' is one number for the whole batch, and the first dimension of every input "
+                f"is the batch; give it as a Python number ({tensor.item():g}), which the graph then keeps."
+            )
+        if 0 in tensor.shape:
+            raise ExportError(f"The example input '{name}' is {list(tensor.shape)}, which is empty.")
     sizes = {name: len(tensor) for name, tensor in zip(names, tensors, strict=True)}
     if len(set(sizes.values())) > 1:
         listing = ", ".join(f"{name} {size}" for name, size in sizes.items())

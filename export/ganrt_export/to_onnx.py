@@ -29,10 +29,11 @@ from ganrt.latents import Draws
 from ganrt.onnx_header import read_onnx_header
 from ganrt.spec import Image, Port, Spec, Tensor
 
+from .graph_outputs import keep_apart, rename
 from .half_weights import store_half
 from .reference import scale_and_offset
 from .signature import Call, Flat
-from .trace import OPSET, attempts
+from .trace import OPSET, attempts, quiet
 
 __all__ = ["OPSET", "export_onnx", "finish"]
 
@@ -76,17 +77,22 @@ def finish(model: ir.Model, spec: Spec, *, half_weights: bool = False, trust_sha
     right, so that reshapes computed at run time become constants.
     """
     graph = model.graph
+    keep_apart(graph, [_raw_port(spec).name, *(one.raw for one in spec.also)])
+    rename(graph.inputs, [port.name for port in spec.input_ports()])  # one that is an output too was called after it
     _name_sizes(graph, spec)
-    _keep_outputs_apart(graph)
-    fold_constants_ir(model)
-    RewritePass(_IDLE)(model)
-    if not half_weights:  # numbers that float16 holds exactly would no longer be such
-        RewritePass(_NORMS)(model)
-    if trust_shapes:
-        _fix_reshapes(graph)
-    if isinstance(spec.output, Image):
-        _append_pixels(graph, spec.output)
-    _tidy(model)
+    with quiet():
+        fold_constants_ir(model)
+        RewritePass(_IDLE)(model)
+        if not half_weights:  # numbers that float16 holds exactly would no longer be such
+            RewritePass(_NORMS)(model)
+        if trust_shapes:
+            _fix_reshapes(graph)
+        if isinstance(spec.output, Image):
+            _append_pixels(graph, spec.output)
+        _tidy(model)
+    keep_apart(graph, [port.name for port in spec.graph_outputs()])  # two of one value were made one again
+    for node in graph.all_nodes():
+        node.name = node.outputs[0].name  # what an engine names in its errors and profiles
     if half_weights:
         store_half(model)
     model.producer_name, model.producer_version = "ganrt", ""
@@ -118,19 +124,6 @@ def _is_batched(spec: Spec, port: Port) -> bool:
 
 def _outputs(spec: Spec) -> tuple[object, ...]:
     return (spec.output, *spec.also)
-
-
-def _keep_outputs_apart(graph: ir.Graph) -> None:
-    """An output that is an input, a constant or another output gets a value of its own."""
-    seen: set[ir.Value] = {*graph.inputs, *graph.initializers.values()}
-    for index, value in enumerate(list(graph.outputs)):
-        if value in seen:
-            node = ir.node("Identity", [value])
-            graph.append(node)
-            copy = node.outputs[0]
-            copy.shape, copy.type = value.shape, value.type
-            graph.outputs[index] = copy
-        seen.add(graph.outputs[index])
 
 
 def _raw_port(spec: Spec) -> Port:
@@ -198,7 +191,6 @@ def _tidy(model: ir.Model) -> None:
     edges = {*model.graph.inputs, *model.graph.outputs}
     edges |= {value for graph in model.graph.subgraphs() for value in (*graph.inputs, *graph.outputs)}
     for node in model.graph.all_nodes():
-        node.name = node.outputs[0].name  # what an engine names in its errors and profiles
         for value in node.outputs:
             if value not in edges:
                 value.shape = value.type = None  # the tracer's own size names; engines infer them again

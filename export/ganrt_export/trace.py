@@ -1,6 +1,7 @@
 """A module -> an ONNX model with a dynamic batch: several ways, from the best graph to the surest.
 
-    "traced"       torch.onnx over torch.export, which runs the Python once with symbolic sizes
+    "traced"       torch.onnx over torch.export, which runs the Python once with symbolic sizes; then once more with an
+                   `int` and a `len` that leave them symbols, where the module's code uses one
     "analysed"     the same over bytecode analysis (strict mode), for what only that can follow
     "scripted"     the older exporter, which records the calls of one run
     "per sample"   one sample's graph inside an ONNX Scan over the batch: slower, and right for every module whose
@@ -16,6 +17,7 @@ import io
 import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -28,8 +30,12 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes import common
 from torch import Tensor, nn
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ganrt.errors import legible
+
+from .folding import fold, foldable
+from .substitutes.plain_python import any_argument_names, makes_numbers, symbolic_sizes
 
 __all__ = ["GRID_SAMPLE_OPSET", "OPSET", "Attempt", "Sizes", "attempts", "onnx_program", "over_batch", "quiet"]
 
@@ -37,15 +43,20 @@ OPSET = 20  # the newest that the exporter writes without converting; every engi
 GRID_SAMPLE_OPSET = 18  # opset 20 renamed GridSample's modes, and engines have read the new name as another mode
 _SCRIPT_OPSET = 17
 
+_TORCH, _HERE = (str(Path(home).parent) for home in (torch.__file__, __file__))
+
 Sizes = Sequence[Sequence[int]]  # for each input, the axes whose size may change; 0 is the batch
 
 
 class Attempt(NamedTuple):
-    """One way: `model` where it gave one, `problem` where it did not."""
+    """One way: `model` where it gave one, `problem` where it did not; `decides` is the line of the module's own code
+    that asked for a value which only a run of the graph has, where that was the problem.
+    """
 
     way: str
     model: ir.Model | None
     problem: str = ""
+    decides: str = ""
 
 
 def attempts(
@@ -53,6 +64,10 @@ def attempts(
 ) -> Iterator[Attempt]:
     """Each way in turn, lazily. `inputs` have a batch of at least 2; `dynamic` are the axes that may change."""
     yield _attempt("traced", lambda: _dynamo(flat, inputs, names, outputs, dynamic, strict=False))
+    if makes_numbers(flat):
+        with symbolic_sizes(flat):
+            again = _attempt("traced", lambda: _dynamo(flat, inputs, names, outputs, dynamic, strict=False))
+        yield again
     yield _attempt("analysed", lambda: _dynamo(flat, inputs, names, outputs, dynamic, strict=True))
     yield _attempt("scripted", lambda: _script(flat, inputs, names, outputs, dynamic))
     single = [tensor[:1].clone() for tensor in inputs]
@@ -67,7 +82,7 @@ def _attempt(way: str, make: Callable[[], ir.Model]) -> Attempt:
         with quiet(), torch.no_grad():
             return Attempt(way, make())
     except Exception as problem:  # noqa: BLE001  exporters raise anything at all
-        return Attempt(way, None, _reason(problem))
+        return Attempt(way, None, _reason(problem), _deciding_line(problem))
 
 
 def onnx_program(
@@ -81,7 +96,10 @@ def onnx_program(
 ) -> torch.onnx.ONNXProgram:
     """PyTorch's own export, with the program it came from."""
     shapes = (tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in dynamic),)
-    program = torch.export.export(flat, tuple(inputs), dynamic_shapes=shapes, strict=strict)
+    with any_argument_names(flat):
+        program = torch.export.export(flat, tuple(inputs), dynamic_shapes=shapes, strict=strict)
+    if foldable(program):
+        program = torch.export.export(fold(program), tuple(inputs), dynamic_shapes=shapes[0], strict=False)
     made = _translate(program, inputs, names, outputs, OPSET)
     if any(node.op_type == "GridSample" for node in made.model.graph.all_nodes()):
         made = _translate(program, inputs, names, outputs, GRID_SAMPLE_OPSET)
@@ -226,6 +244,20 @@ def quiet() -> Iterator[None]:
             os.close(descriptor)
         os.close(nowhere)
         logging.disable(disabled)
+
+
+def _deciding_line(problem: BaseException) -> str:
+    """Where in the module's own code a trace needed a value: `norm(a - b) == 0 (video.py, line 31)`."""
+    chain = [problem]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(before)
+    for one in reversed(chain):
+        if isinstance(one, GuardOnDataDependentSymNode) or ".numpy()" in str(one):
+            steps = traceback.extract_tb(one.__traceback__)
+            own = [step for step in steps if not step.filename.startswith((_TORCH, _HERE))]
+            if own:
+                return f"{legible(own[-1].line or '', 80)} ({Path(own[-1].filename).name}, line {own[-1].lineno})"
+    return ""
 
 
 def _reason(problem: BaseException) -> str:

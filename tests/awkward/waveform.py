@@ -272,7 +272,7 @@ CASES = [
     Case("plain_rnn_bidirectional", lambda: LstmDecoder("RNN", False, False, True), normal(6)),
     Case("lstm_state_from_python_batch", HiddenByBatch, normal(7, 4)),
     Case("crnn_gan_cells_in_a_loop", Autoregressive, normal(5, 4)),
-    Case("timegan_packed_by_length", Packed, (normal(6, 4), lengths(6)), refused="pack|lengths|value"),
+    Case("timegan_packed_by_length", Packed, (normal(6, 4), lengths(6))),
     Case("quantgan_causal_chomp", Tcn, normal(3, 16)),
     Case("segan_wave_and_noise", Segan, (uniform(1, 32), normal(8, 8))),
     Case("gansynth_phase_cumsum_istft", GanSynth, normal(6)),

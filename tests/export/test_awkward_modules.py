@@ -34,6 +34,7 @@ KINDS = (
     "waveform",
     "tabular",
     "video",
+    "odd_habits",
     "odd_interfaces",
     "odd_modules",
     "odd_values",
@@ -97,7 +98,7 @@ def assert_same(path: Path, case: Case, module: nn.Module) -> None:
             found = answers(generator, inputs)
             assert len(found) == len(expected)
             for index, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
-                assert_near(ours, theirs.numpy(), f"{case.name}, batch {batch}, output {index}")
+                assert_near(ours, theirs.detach().numpy(), f"{case.name}, batch {batch}, output {index}")
 
 
 def state(module: nn.Module) -> dict[str, Any]:

@@ -186,7 +186,8 @@ def test_dropout_left_on_is_found_and_named(tmp_path: Path) -> None:
             "has no parameter y, x; it takes: input1",
         ),
         (nn.Linear(4, 4), (1.0,), "hold no tensor"),
-        (nn.Identity(), torch.tensor(3.0), "its first dimension is the batch"),
+        (nn.Identity(), torch.tensor(3.0), r"one number for the whole batch, .* give it as a Python number \(3\)"),
+        (nn.Identity(), torch.zeros(0, 3), r"is \[0, 3\], which is empty"),
         (nn.Bilinear(3, 4, 5), (torch.randn(2, 3), torch.randn(3, 4)), "the same batch, .*: input1 2, input2 3"),
     ],
 )

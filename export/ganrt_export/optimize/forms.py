@@ -30,6 +30,7 @@ from ganrt import backends
 from ganrt.errors import ArgumentError, ExportError
 from ganrt.onnx_header import read_onnx_header
 
+from ..graph_outputs import keep_apart
 from .enlarge import Choice, Layer, enlarge
 from .fold_affine import fold_affine
 from .half import is_half, store_half_where_exact
@@ -264,7 +265,9 @@ def _uniform(model: ir.Model) -> None:
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     rewrite(model, _RULES)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    names = [str(value.name) for value in model.graph.outputs]
     common.IdentityEliminationPass()(model)
+    keep_apart(model.graph, names)  # two outputs of one value were made one
     _learn_shapes(model)
 
 

@@ -8,14 +8,19 @@ function of PyTorch that the module calls, and hands these to a replacement of t
     spectrogram     stft and istft by real arithmetic, frames added where they overlap
     complexes       complex numbers as pairs of real ones
     grouped         convolutions with one group a sample, as in modulated convolution
+    norms           batch norm with its batch's statistics, called as a function
+    matrices        inverses and determinants of small matrices
+    split           chunk and split of an axis of any size
     cumulative      cumprod, cummax, median, searchsorted, stable sort, cdist
     attention       scaled dot-product attention with masks
     recurrent       LSTM, GRU and RNN over any length
+    packed          sequences packed by their lengths
     assertions      checks of values, which a graph cannot make
     detached        .data
 
-Each file says what goes wrong without it. Beside them `random` lists, freezes or takes in noise, and `modules` folds
-the norms of weights and replaces batch norm that looks at its batch.
+Each file says what goes wrong without it. Beside them `random` lists, freezes or takes in noise, `modules` folds the
+norms of weights and replaces batch norm that looks at its batch, and `plain_python` lends the module's own code an
+`int` and a `len` that keep symbols.
 
 What a function of PyTorch calls inside is not seen. While any mode is active PyTorch leaves the fast path of
 `nn.MultiheadAttention`, which no exporter follows. Strict tracing reads bytecode and could not follow the replacements
@@ -38,9 +43,13 @@ from . import (
     detached,
     fourier,
     grouped,
+    matrices,
+    norms,
+    packed,
     recurrent,
     resize,
     spectrogram,
+    split,
 )
 from ._tools import Handlers
 from .modules import prepare
@@ -54,9 +63,13 @@ _HANDLERS: Handlers = {
     **spectrogram.HANDLERS,
     **complexes.HANDLERS,
     **grouped.HANDLERS,
+    **norms.HANDLERS,
+    **matrices.HANDLERS,
+    **split.HANDLERS,
     **cumulative.HANDLERS,
     **attention.HANDLERS,
     **recurrent.HANDLERS,
+    **packed.HANDLERS,
     **assertions.HANDLERS,
     **detached.HANDLERS,
 }

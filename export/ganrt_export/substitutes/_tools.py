@@ -10,7 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Function", "Handler", "Handlers", "along", "arrays", "as_tensor", "known", "methods", "scalar", "table"]
+__all__ = [
+    "Function",
+    "Handler",
+    "Handlers",
+    "along",
+    "arrays",
+    "as_tensor",
+    "example",
+    "known",
+    "methods",
+    "scalar",
+    "table",
+]
 
 Function: TypeAlias = Callable[..., Any]
 Handler: TypeAlias = Callable[[Function, tuple[Any, ...], Mapping[str, Any]], Any]
@@ -20,6 +32,11 @@ Handlers: TypeAlias = dict[Function, Handler]
 def known(*sizes: Any) -> bool:
     """Are these sizes numbers now, rather than symbols that the graph will know when it runs?"""
     return not any(isinstance(size, torch.SymInt | torch.SymFloat | Tensor) for size in sizes)
+
+
+def example(size: Any) -> int:
+    """The size that the example has."""
+    return int(size) if known(size) else int(size.node.hint)
 
 
 def arrays(*sizes: Any) -> Any:

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._tools import Handlers, along, arrays, as_tensor, known, scalar, table
+from ._tools import Handlers, along, arrays, as_tensor, example, known, scalar, table
 from .complexes import join, pair, parts
 
 __all__ = ["HANDLERS", "LARGEST", "fft", "irfft", "rfft"]
@@ -135,7 +135,7 @@ def _axes(input: Tensor, s: Any, dim: Any) -> tuple[list[Any], list[int]]:
 
 def _small(n: Any) -> bool:
     """Is this transform one for a matrix? Of a symbolic size the example decides."""
-    return bool((n if known(n) else n.node.hint) <= LARGEST)
+    return example(n) <= LARGEST
 
 
 def _waves(n: Any, rows: Any, columns: Any) -> tuple[Any, Any]:
@@ -170,7 +170,8 @@ def _first(input: Tensor, length: Any, dim: int) -> Tensor:
 
 
 def _split(both: Tensor, dim: int) -> Any:
-    return join(*both.chunk(2, dim))
+    half = both.shape[dim] // 2
+    return join(*(both.chunk(2, dim) if known(half) else (both.narrow(dim, 0, half), both.narrow(dim, half, half))))
 
 
 def _shifted(input: Tensor, dim: Any, first: Any) -> Any:

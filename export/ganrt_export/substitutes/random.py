@@ -29,7 +29,7 @@ from ganrt.errors import ArgumentError, ExportError
 from ganrt.latents import draw
 from ganrt.spec import Latent
 
-from ._tools import known
+from ._tools import example, known
 
 __all__ = ["PERIOD", "Draw", "Noise"]
 
@@ -117,7 +117,7 @@ class Noise(TorchFunctionMode):
                 )
             return func(*args, **kwargs)
         batched = not plan.ordered and bool(plan.shape) and self._is_batch(plan.shape[0])
-        self.draws.append(Draw(name, plan.kind, tuple(map(_example, plan.shape)), plan.dtype, batched))
+        self.draws.append(Draw(name, plan.kind, tuple(map(example, plan.shape)), plan.dtype, batched))
         if self.mode == "record":
             return func(*args, **kwargs)
         numbers = self._frozen(plan, batched) if self.mode == "freeze" else self._given(plan, batched)
@@ -174,10 +174,6 @@ def _same(first: Any, second: Any) -> bool:
     if known(first, second):
         return bool(first == second)
     return not known(first) and not known(second) and bool(first.node.expr == second.node.expr)
-
-
-def _example(size: Any) -> int:
-    return int(size) if known(size) else int(size.node.hint)
 
 
 def _sizes(size: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -2,7 +2,8 @@
 
 Plain export unrolls them: a node for every step, and no length but the example's. ONNX has them whole, with other gate
 orders (LSTM i o f c for PyTorch's i f g o, GRU z r h for r z n with the reset after the product) and both biases side
-by side. Only while a trace runs; anywhere else PyTorch's own are called.
+by side. Packed sequences (`packed`) become padded ones with their lengths. Only while a trace runs; anywhere else
+PyTorch's own are called.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 from ganrt.errors import ExportError
 
 from ._tools import Handlers, table
+from .packed import Steps
 
 __all__ = ["HANDLERS"]
 
@@ -23,7 +25,9 @@ _LSTM, _GRU = (0, 3, 1, 2), (1, 0, 2)
 
 def _lstm(input: Tensor, state: Any, weights: Any, *rest: Any) -> Any:
     """(output, hidden, cell) of `nn.LSTM` without a projection."""
-    if not _traced(state, rest):
+    if isinstance(state, Steps):
+        return _packed(_lstm, input, state, weights, *rest)
+    if not _traced(rest):
         return NotImplemented
     hidden, cell = state
     if hidden.shape[-1] != cell.shape[-1]:
@@ -35,14 +39,18 @@ def _lstm(input: Tensor, state: Any, weights: Any, *rest: Any) -> Any:
 
 
 def _gru(input: Tensor, state: Any, weights: Any, *rest: Any) -> Any:
-    if not _traced(state, rest):
+    if isinstance(state, Steps):
+        return _packed(_gru, input, state, weights, *rest)
+    if not _traced(rest):
         return NotImplemented
     return _run("GRU", _GRU, {"linear_before_reset": 1}, input, [state], weights, *rest)
 
 
 def _rnn(activation: str) -> Any:
     def replacement(input: Tensor, state: Any, weights: Any, *rest: Any) -> Any:
-        if not _traced(state, rest):
+        if isinstance(state, Steps):
+            return _packed(replacement, input, state, weights, *rest)
+        if not _traced(rest):
             return NotImplemented
         directions = 2 if rest[4] else 1
         return _run("RNN", (0,), {"activations": [activation] * directions}, input, [state], weights, *rest)
@@ -50,9 +58,18 @@ def _rnn(activation: str) -> Any:
     return replacement
 
 
-def _traced(state: Any, rest: tuple[Any, ...]) -> bool:
-    """Is this a trace of padded sequences, without dropout between layers? Packed ones have other arguments."""
-    return torch.compiler.is_exporting() and len(rest) == 6 and not (rest[2] and rest[3])
+def _traced(rest: tuple[Any, ...]) -> bool:
+    """Is this a trace, without dropout between layers? `rest` ends with the lengths where they are given."""
+    dropout, train = rest[2], rest[3]
+    return torch.compiler.is_exporting() and len(rest) in (6, 7) and not (dropout and train)
+
+
+def _packed(run: Any, data: Tensor, steps: Steps, state: Any, weights: Any, *rest: Any) -> Any:
+    """The same of a packed sequence: its layers are given (data, steps, state, weights, ...), never batch first."""
+    results = run(steps.unpacked(data), state, weights, *rest, False, steps.lengths)
+    if results is NotImplemented:
+        raise ExportError("The module runs over packed sequences with dropout between its layers; call eval() on it.")
+    return results[0].flatten(0, 1), *results[1:]
 
 
 def _run(
@@ -68,11 +85,13 @@ def _run(
     train: bool,
     bidirectional: bool,
     batch_first: bool,
+    lengths: Tensor | None = None,
 ) -> Any:
     directions, size = (2 if bidirectional else 1), states[0].shape[-1]
     each = 4 if has_biases else 2
     values = input.transpose(0, 1) if batch_first else input
     length, batch = values.shape[:2]
+    steps = None if lengths is None else lengths.to(torch.int32)
     last: list[list[Tensor]] = [[] for _ in states]
     for layer in range(num_layers):
         chosen = range(layer * directions, (layer + 1) * directions)
@@ -84,7 +103,7 @@ def _run(
         initial = [state[layer * directions : (layer + 1) * directions] for state in states]
         results = torch.onnx.ops.symbolic_multi_out(
             operation,
-            [values, inner, recurrent, bias, None, *initial],
+            [values, inner, recurrent, bias, steps, *initial],
             {"hidden_size": size, "direction": "bidirectional" if bidirectional else "forward", **attributes},
             dtypes=[values.dtype] * (1 + len(states)),
             shapes=[[length, directions, batch, size], *([[directions, batch, size]] * len(states))],
