@@ -80,7 +80,7 @@ def test_in_streams_the_profiler_tells_of_one_part_and_of_each_operation_once(en
         assert [node.operation for node in call] == [node.operation for node in alone.calls[0]]
         assert [node.outputs for node in call] == [node.outputs for node in alone.calls[0]]
         assert [node.moved for node in call] == [node.moved for node in alone.calls[0]]
-        assert sum(node.ms for node in call) <= took * 1.05 + 0.05
+        assert sum(node.ms for node in call) <= took * 1.7 + 0.05  # twice as much, were each told of twice
 
 
 @pytest.fixture
