@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 __all__ = ["LARGEST", "Piece", "plan", "sized_to_serve"]
@@ -16,6 +17,7 @@ __all__ = ["LARGEST", "Piece", "plan", "sized_to_serve"]
 LARGEST = 64  # samples a call where nothing was measured
 _WORTH = 0.98  # another way must save 2 % to be worth it
 _SEVERAL = 0.95  # and several calls 5 %: of many sizes, one was measured in a lucky moment
+_time = itemgetter(0)  # of calls and how long they take
 _SERVED_MS = 5.0  # of computing: a batch so long hardly feels what it costs to gather one and to hand it out
 
 
@@ -80,10 +82,6 @@ def _alone(n: int, costs: Mapping[str, Mapping[int, float]], ways: Sequence[str]
     """The time of the best single call."""
     found = [(_cost(costs[way], n), Piece(way, n)) for way in ways if n <= max(costs[way])]
     return min(found, key=_time, default=(float("inf"), Piece("", 0)))
-
-
-def _time(found: tuple[float, Piece]) -> float:
-    return found[0]
 
 
 def sized_to_serve(costs: Mapping[str, Mapping[int, float]], preferred: str) -> int:

@@ -82,10 +82,8 @@ def _losses(held: Mapping[str, Any]) -> list[str]:
         for row in network["rows"]:
             ratio = _ratio(row, ours, rivals)
             if ratio is not None and ratio < 1:
-                best = min(
-                    (one for one in rivals if one in row["milliseconds"]), key=lambda one: row["milliseconds"][one]
-                )
-                lines.append(f"{name}, batch {row['batch']}: {ratio:.2f}x against {best}")
+                times = _right(row, rivals)
+                lines.append(f"{name}, batch {row['batch']}: {ratio:.2f}x against {min(times, key=times.__getitem__)}")
     return lines
 
 
@@ -95,8 +93,14 @@ def _ratio(row: dict[str, Any], ours: str, rivals: tuple[str, ...] | None) -> fl
         return None
     if rivals is None:
         rivals = tuple(one for one in times if not one.startswith("ganrt"))
-    against = [times[one] for one in rivals if one in times and row["psnr_db"][one] >= _GATE_DB]
+    against = _right(row, rivals).values()
     return min(against) / times[ours] if against else None
+
+
+def _right(row: dict[str, Any], rivals: tuple[str, ...]) -> dict[str, float]:
+    """Milliseconds of those that took part and are within the gate."""
+    times = row["milliseconds"]
+    return {one: times[one] for one in rivals if one in times and row["psnr_db"][one] >= _GATE_DB}
 
 
 def _network(name: str, *, quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:

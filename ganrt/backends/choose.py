@@ -200,28 +200,26 @@ def _measure(
     turns: dict[int, list[dict[str, float]]] = {size: [] for size in sizes}
     spent = dict.fromkeys(sizes, 0.0)
     while (started := time.perf_counter()) < deadline:
-        size = min(sizes, key=lambda one: spent[one])
+        size = min(sizes, key=spent.__getitem__)
         turns[size].append({name: _time_call(session, references, size) for name, session in live.items()})
         spent[size] += time.perf_counter() - started
     for size, some in turns.items():
-        for name, ms in _levels(some).items():
-            choice.costs[name][size] = ms
+        for name in live:
+            table = choice.costs[name]
+            table[size] = (
+                _level(name, some) if len(some) >= _TURNS else min([table[size], *(one[name] for one in some)])
+            )
     choice.costs = {name: table for name, table in choice.costs.items() if _worth(choice, name)}
 
 
-def _levels(turns: list[dict[str, float]]) -> dict[str, float]:
-    """Milliseconds of each way from several turns; nothing from few.
+def _level(name: str, turns: list[dict[str, float]]) -> float:
+    """Milliseconds of a way from several turns.
 
     What else goes on here slows whole turns and single calls: a way's level is the median of its share of the turns'
     middles, and their least middle.
     """
-    if len(turns) < _TURNS:
-        return {}
     middles = [median(turn.values()) for turn in turns]
-    return {
-        name: min(middles) * median([turn[name] / middle for turn, middle in zip(turns, middles, strict=True)])
-        for name in turns[0]
-    }
+    return min(middles) * median([turn[name] / middle for turn, middle in zip(turns, middles, strict=True)])
 
 
 def _fewer_threads(choice: Choice, good: list[str], threads: int, effort: Effort) -> list[tuple[str, Way]]:

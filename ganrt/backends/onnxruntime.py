@@ -122,7 +122,7 @@ class OnnxRuntimeSession:
     def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
         own, *rest = split(inputs, outputs, self._streams)
         if self._others is None or not rest:
-            self._run(inputs, outputs)
+            self._run(*own)
             return
         try:
             others = [self._others.submit(self._run, *part) for part in rest]

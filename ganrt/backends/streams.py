@@ -16,16 +16,18 @@ __all__ = ["Part", "split"]
 
 
 class Part(NamedTuple):
-    """Views of consecutive samples."""
+    """Views of consecutive samples, or the whole batch."""
 
-    inputs: dict[str, NDArray[Any]]
-    outputs: dict[str, NDArray[Any]]
+    inputs: Mapping[str, NDArray[Any]]
+    outputs: Mapping[str, NDArray[Any]]
 
 
 def split(inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]], most: int) -> list[Part]:
     """At most `most` parts, as equal as can be, none empty; every array has the batch first."""
-    batch = min((len(array) for array in inputs.values()), default=1)
-    count = max(1, min(most, batch))
+    count = 1 if most == 1 else min(most, *map(len, inputs.values()))
+    if count <= 1:
+        return [Part(inputs, outputs)]
+    batch = len(next(iter(inputs.values())))
     ends = [batch * part // count for part in range(count + 1)]
     return [
         Part(*({name: array[start:end] for name, array in arrays.items()} for arrays in (inputs, outputs)))

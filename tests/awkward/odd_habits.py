@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from awkward.restoration_attention import window_partition, window_reverse
 from awkward_case import Case, holes, lengths, normal, uniform
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -27,18 +28,6 @@ class BatchAsNumber(nn.Module):
         w = w * (w.square().sum(dim=[2, 3, 4]) + 1e-8).rsqrt().reshape(batch_size, -1, 1, 1, 1)
         x = F.conv2d(x.reshape(1, -1, *x.shape[2:]), w.reshape(-1, 4, 3, 3), padding=2, groups=batch_size)
         return x.reshape(batch_size, -1, *x.shape[2:])
-
-
-def window_partition(x: Tensor, size: int) -> Tensor:
-    batch, height, width, channels = x.shape
-    x = x.view(batch, height // size, size, width // size, size, channels)
-    return x.permute(0, 1, 3, 2, 4, 5).contiguous().view(-1, size, size, channels)
-
-
-def window_reverse(windows: Tensor, size: int, height: int, width: int) -> Tensor:
-    batch = int(windows.shape[0] / (height * width / size / size))
-    x = windows.view(batch, height // size, width // size, size, size, -1)
-    return x.permute(0, 1, 3, 2, 4, 5).contiguous().view(batch, height, width, -1)
 
 
 class WindowedGenerator(nn.Module):

@@ -123,16 +123,13 @@ def _measured(data: bytes, engines: Sequence[str], extent: int, tell: Callable[[
     }
 
     def uniform(layer: Layer, form: Form) -> Form | None:
-        narrow = layer.kind == "narrow"
-        return chosen["measured"][str(layer.node.outputs[0].name)] if narrow else _where_possible(layer, form)
+        if layer.kind == "narrow":
+            return chosen["measured"][str(layer.node.outputs[0].name)]
+        return form if form in layer.possible() else None
 
     for form in FORMS if enlarging else ():
         found[form] = rewritten(data, lambda layer, form=form: uniform(layer, form))  # type: ignore[misc]
     return _finalists(found, engines, extent, tell)
-
-
-def _where_possible(layer: Layer, form: Form) -> Form | None:
-    return form if form in layer.possible() else None
 
 
 def _finalists(

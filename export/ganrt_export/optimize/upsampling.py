@@ -115,15 +115,28 @@ def transposed_conv(node: ir.Node) -> tuple[ir.Value, Upsampling] | None:
 
 def repeated_conv(node: ir.Node) -> tuple[ir.Value, Upsampling] | None:
     """A convolution behind a repetition of pixels as the input of the latter and V."""
-    layer = linear(node) if node.op_type == "Conv" else None
-    found = repeated(producer(node.inputs[0], "Resize")) if layer is not None else None
-    if layer is None or found is None:
+    found = repeated(producer(node.inputs[0], "Resize")) if node.op_type == "Conv" else None
+    what = _plain_conv(node, found[1]) if found is not None else None
+    return (found[0], what) if found is not None and what is not None else None
+
+
+def narrow_conv(node: ir.Node) -> tuple[ir.Value, Upsampling] | None:
+    """A convolution of stride 1 to few channels as its input and V."""
+    source = node.inputs[0] if node.op_type == "Conv" else None
+    what = _plain_conv(node) if source is not None else None
+    return (source, what) if source is not None and what is not None and what.narrow else None
+
+
+def _plain_conv(node: ir.Node, ratios: Sequence[int] | None = None) -> Upsampling | None:
+    """V of a convolution of stride 1, its input repeated so many times before (default: once)."""
+    layer = linear(node)
+    if layer is None:
         return None
-    source, ratios = found
-    rank = layer.weight.ndim - 3
+    taps = layer.weight.shape[3:]
+    rank = len(taps)
+    ratios = [1] * rank if ratios is None else ratios
     pads = tuple(node.attributes.get_ints("pads", [0] * 2 * rank))
     others = [*node.attributes.get_ints("strides", [1] * rank), *node.attributes.get_ints("dilations", [1] * rank)]
-    taps = layer.weight.shape[3:]
     if len(ratios) != rank or any(size != 1 for size in others) or min(pads) < 0:
         return None
     front = tuple(k - 1 - pad for k, pad in zip(taps, pads[:rank], strict=True))
@@ -135,25 +148,7 @@ def repeated_conv(node: ir.Node) -> tuple[ir.Value, Upsampling] | None:
         first = k - 1 - np.arange(k + r - 1)[:, None]
         sums = (np.arange(k) >= first) & (np.arange(k) < first + r)
         kernel = np.moveaxis(np.tensordot(kernel, sums.astype(np.float64), axes=(axis, 1)), -1, axis)
-    return source, Upsampling(kernel, layer.bias, tuple(ratios), front, rear)
-
-
-def narrow_conv(node: ir.Node) -> tuple[ir.Value, Upsampling] | None:
-    """A convolution of stride 1 to few channels as its input and V."""
-    layer = linear(node) if node.op_type == "Conv" else None
-    if layer is None or node.inputs[0] is None:
-        return None
-    rank = layer.weight.ndim - 3
-    pads = tuple(node.attributes.get_ints("pads", [0] * 2 * rank))
-    others = [*node.attributes.get_ints("strides", [1] * rank), *node.attributes.get_ints("dilations", [1] * rank)]
-    if any(size != 1 for size in others) or min(pads) < 0:
-        return None
-    taps = layer.weight.shape[3:]
-    front = tuple(k - 1 - pad for k, pad in zip(taps, pads[:rank], strict=True))
-    rear = tuple(k - 1 - pad for k, pad in zip(taps, pads[rank:], strict=True))
-    kernel = np.flip(layer.weight, tuple(range(3, 3 + rank)))
-    found = Upsampling(kernel, layer.bias, (1,) * rank, front, rear)
-    return (node.inputs[0], found) if min(*front, *rear) >= 0 and found.narrow else None
+    return Upsampling(kernel, layer.bias, tuple(ratios), front, rear)
 
 
 def _whole(found: Upsampling) -> bool:
