@@ -256,6 +256,24 @@ class TimeGan(nn.Module):
         return torch.sigmoid(self.out(x.transpose(0, 1))), hidden.transpose(0, 1).reshape(z.size(0), -1)
 
 
+class PackedFeatures(nn.Module):
+    """Features of every packed step changed by a layer of their own before the next network, as in many text encoders;
+    or their mean over all real steps taken, where those beyond a sequence's end must not count."""
+
+    def __init__(self, mean: bool = False) -> None:
+        super().__init__()
+        self.mean, self.between = mean, nn.Sequential(nn.Linear(5, 6), nn.LeakyReLU(0.2))
+        self.first, self.second = nn.GRU(4, 5, batch_first=True), nn.LSTM(6, 3, batch_first=True)
+
+    def forward(self, z: Tensor, t: Tensor) -> Tensor:
+        hidden, _ = self.first(pack_padded_sequence(z, t, batch_first=True, enforce_sorted=False))
+        if self.mean:
+            hidden = hidden._replace(data=hidden.data - hidden.data.mean(0, keepdim=True))
+        features, rest = self.between(hidden.data).chunk(2, dim=1)
+        hidden = hidden._replace(data=torch.cat([features * 2, torch.sigmoid(rest)], -1))
+        return pad_packed_sequence(self.second(hidden)[0], batch_first=True, total_length=z.shape[1])[0]
+
+
 class MirrorCheck(nn.Module):
     """BasicVSR: looks whether the second half of a clip mirrors the first."""
 
@@ -285,5 +303,7 @@ CASES = [
     Case("camera_inverted", PosedPoints, (normal(16), normal(3))),
     Case("timegan_packed_layers", TimeGan, (normal(7, 4), lengths(7))),
     Case("packed_to_the_longest", lambda: TimeGan(False), (normal(7, 4), lengths(7)), refused="total_length"),
+    Case("packed_features", PackedFeatures, (normal(7, 4), lengths(7))),
+    Case("packed_mean", lambda: PackedFeatures(True), (normal(7, 4), lengths(7)), refused="packed sequences.*mean"),
     Case("basicvsr_mirror_check", MirrorCheck, uniform(4, 3, 6, 6), refused=r"value.*torch\.norm"),
 ]

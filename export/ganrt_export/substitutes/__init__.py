@@ -96,8 +96,10 @@ class Substitutes(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         handler = _HANDLERS.get(func)
+        result = NotImplemented if handler is None else handler(func, args, kwargs)
         if handler is None:
             complexes.forget_written(func, args, kwargs)
-            return func(*args, **kwargs)
-        result = handler(func, args, kwargs)
-        return func(*args, **kwargs) if result is NotImplemented else result
+        if result is NotImplemented:
+            result = func(*args, **kwargs)
+        packed.follow(func, args, kwargs, result)
+        return result

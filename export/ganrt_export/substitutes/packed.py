@@ -4,11 +4,15 @@
 step; TimeGAN and many text encoders run an LSTM or GRU over that and pad it again. In a graph the padded sequence
 stays as it is, time first, and the lengths go to ONNX's LSTM, GRU or RNN, which stop at each and give zeros after it.
 
+What a module computes of packed data on its own way must keep each step by itself: among them, here, are steps beyond
+a sequence's end. `follow` marks what may be and refuses what may not, such as a mean over all steps.
+
 How long `pad_packed_sequence` makes its result without `total_length` depends on the values of the lengths.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,9 +20,21 @@ from torch import Tensor
 
 from ganrt.errors import ExportError
 
-from ._tools import Handlers, table
+from ._tools import Function, Handlers, table
 
-__all__ = ["HANDLERS", "Steps"]
+__all__ = ["HANDLERS", "Steps", "flat", "follow"]
+
+_STEPS = "_ganrt_steps"  # marks a tensor [steps of all sequences, features ...]
+_CONSUME = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu", "_pad_packed_sequence"})
+_ASK = frozenset({"dim", "size", "__get__", "is_floating_point", "is_complex", "__len__"})
+# each step by itself, whatever their arguments
+_STEPWISE = frozenset(
+    """linear embedding layer_norm dropout relu leaky_relu prelu elu gelu silu selu celu mish hardtanh relu6 softplus
+    tanh sigmoid exp log sqrt rsqrt square abs neg sin cos erf clamp add sub mul div true_divide pow rsub reciprocal where
+    to float half double type contiguous clone detach requires_grad_ __add__ __radd__ __iadd__ __sub__ __rsub__
+    __mul__ __rmul__ __imul__ __truediv__ __rtruediv__ __pow__ __neg__ __gt__ __lt__ __ge__ __le__""".split()  # noqa: SIM905
+)
+_BY_AXIS = frozenset({"cat", "concat", "concatenate", "softmax", "log_softmax", "chunk", "split", "mean", "sum", "glu"})
 
 
 class Steps:
@@ -52,7 +68,45 @@ def _pack(input: Tensor, lengths: Tensor, batch_first: bool = False) -> Any:
     if not torch.compiler.is_exporting():
         return NotImplemented
     values = input.transpose(0, 1) if batch_first else input
-    return values.flatten(0, 1), Steps(lengths, values.shape[0])
+    return flat(values), Steps(lengths, values.shape[0])
+
+
+def flat(values: Tensor) -> Tensor:
+    """[longest, batch, features ...] as a packed sequence has its data, marked."""
+    return _marked(values.flatten(0, 1))
+
+
+def _marked(value: Tensor) -> Tensor:
+    setattr(value, _STEPS, True)
+    return value
+
+
+def follow(func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
+    """Marks a result that is packed because an argument is; raises ExportError where steps would mix."""
+    given = [*args, *kwargs.values()]
+    given += [inner for one in given if isinstance(one, list | tuple) for inner in one]
+    if not any(isinstance(one, Tensor) and hasattr(one, _STEPS) for one in given):
+        return
+    name = getattr(func, "__name__", "")
+    results = [one for one in (result if isinstance(result, list | tuple) else [result]) if isinstance(one, Tensor)]
+    if name in _CONSUME or (not results and name in _ASK):
+        return
+    if not _stepwise(name.rstrip("_") if not name.startswith("__") else name, args, kwargs):
+        raise ExportError(
+            f"The module mixes the steps of packed sequences ({name}), of which the graph has some beyond each "
+            "sequence's end; pad them first, with pad_packed_sequence, and leave those out by the lengths."
+        )
+    for one in results:
+        _marked(one)
+
+
+def _stepwise(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    if name in _BY_AXIS:
+        place = 2 if name in ("chunk", "split") else 1
+        return kwargs.get("dim", args[place] if len(args) > place else 0) in (-1, 1, [-1], (-1,))
+    if name == "__getitem__":
+        return isinstance(args[1], tuple) and args[1][0] in (slice(None), Ellipsis)
+    return name in _STEPWISE
 
 
 def _pad(data: Tensor, steps: Any, batch_first: bool, padding_value: float, total_length: Any) -> Any:

@@ -16,7 +16,7 @@ from torch import Tensor
 from ganrt.errors import ExportError
 
 from ._tools import Handlers, table
-from .packed import Steps
+from .packed import Steps, flat
 
 __all__ = ["HANDLERS"]
 
@@ -69,7 +69,7 @@ def _packed(run: Any, data: Tensor, steps: Steps, state: Any, weights: Any, *res
     results = run(steps.unpacked(data), state, weights, *rest, False, steps.lengths)
     if results is NotImplemented:
         raise ExportError("The module runs over packed sequences with dropout between its layers; call eval() on it.")
-    return results[0].flatten(0, 1), *results[1:]
+    return flat(results[0]), *results[1:]
 
 
 def _run(
