@@ -30,8 +30,8 @@ _ASK = frozenset({"dim", "size", "__get__", "is_floating_point", "is_complex", "
 # each step by itself, whatever their arguments
 _STEPWISE = frozenset(
     """linear embedding layer_norm dropout relu leaky_relu prelu elu gelu silu selu celu mish hardtanh relu6 softplus
-    tanh sigmoid exp log sqrt rsqrt square abs neg sin cos erf clamp add sub mul div true_divide pow rsub reciprocal where
-    to float half double type contiguous clone detach requires_grad_ __add__ __radd__ __iadd__ __sub__ __rsub__
+    tanh sigmoid exp log sqrt rsqrt square abs neg sin cos erf clamp add sub mul div true_divide pow rsub reciprocal
+    where to float half double type contiguous clone detach requires_grad_ __add__ __radd__ __iadd__ __sub__ __rsub__
     __mul__ __rmul__ __imul__ __truediv__ __rtruediv__ __pow__ __neg__ __gt__ __lt__ __ge__ __le__""".split()  # noqa: SIM905
 )
 _BY_AXIS = frozenset({"cat", "concat", "concatenate", "softmax", "log_softmax", "chunk", "split", "mean", "sum", "glu"})
