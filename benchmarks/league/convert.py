@@ -41,8 +41,8 @@ def _mnn(made: League, stock: Path, feeds: Mapping[str, NDArray[np.generic]], fo
 
 def _ncnn(made: League, stock: Path, feeds: Mapping[str, NDArray[np.generic]], folder: Path) -> None:
     found = find_spec("pnnx")
-    if found is None or found.origin is None or find_spec("ncnn") is None:
-        raise OSError("it is missing; install it: pip install --no-deps ncnn pnnx")
+    if found is None or found.origin is None:
+        raise OSError("pnnx, its converter, is missing")
     (sample,) = feeds.values()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

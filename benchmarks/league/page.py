@@ -18,7 +18,8 @@ where the network makes pictures. dB is the distance of what that very process c
 is from the start of the process to its first answer, *MiB* its most resident memory by then. "ganrt" is the default
 precision and "first load" what `Generator.load` finds by itself in FP32; the other two are after `ganrt tune`.
 
-`python -m benchmarks league` runs all of it again; `GANRT_BENCH_QUICK=1` a part, in four minutes.
+`python -m benchmarks league` runs all of it again; `GANRT_BENCH_QUICK=1` a part, in four minutes. It needs ganrt with
+all its extras, and `pip install --no-deps ncnn pnnx`.
 """
 _SIZES = {
     "PyTorch": ("torch",),
@@ -90,7 +91,7 @@ def _machine(network: Mapping[str, Any]) -> str:
     features = ", ".join(here["features"])
     return (
         f"On {here['processor']} ({features}), {here['cores']} cores, Python {here['python']}, PyTorch "
-        f"{network['torch'].split('+')[0]}, {versions}. {network['note']}"
+        f"{network['torch'].split('+')[0]}, {versions}, MNN {network['mnn']}, ncnn {network['ncnn']}. {network['note']}"
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import math
 import os
 import tempfile
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import geometric_mean, median
 from typing import Any
@@ -39,6 +41,9 @@ Ways = Mapping[str, tuple[str, int, tuple[str, ...]]]
 
 
 def main() -> None:
+    missing = [name for name in ("onnxruntime", "openvino", "MNN", "ncnn", "pnnx") if find_spec(name) is None]
+    if missing:  # a table without them would flatter
+        raise SystemExit(f"Rivals are missing: {', '.join(missing)}. Install what docs/league.md says.")
     chosen = os.environ.get("GANRT_BENCH_NETWORKS", ",".join(NETWORKS)).split(",")
     quick = bool(os.environ.get("GANRT_BENCH_QUICK"))
     for name in chosen:
@@ -215,7 +220,8 @@ def _keep(name: str, rows: list[dict[str, Any]], computed: dict[str, Any]) -> No
     """Every network keeps the machine that it was measured on; others stay as they are."""
     path = RESULTS / "league.json"
     held = json.loads(path.read_text()) if path.exists() else {"benchmark": "league", "networks": {}}
-    held["networks"][name] = {"machine": machine(), "torch": torch.__version__, **computed, "rows": rows}
+    versions = {one: importlib.metadata.version(one) for one in ("mnn", "ncnn")}
+    held["networks"][name] = {"machine": machine(), "torch": torch.__version__, **versions, **computed, "rows": rows}
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(held, indent=1) + "\n")
     temporary.replace(path)

@@ -9,17 +9,19 @@ import onnxruntime
 import torch
 
 from benchmarks.networks import network
-from ganrt_export.to_onnx import export_onnx
+from ganrt_export import export_generator
 
 
 def make(n: int, exporter: str, wanted: str) -> Callable[[], object]:
     module, spec = network("faces")
-    if exporter == "ganrt":
-        graph = export_onnx(module, spec)
-        output = "image" if wanted == "pixels" else "image_float"
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "g.onnx"
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "g.onnx"
+        if exporter == "ganrt":
+            given = {"spec": spec} if wanted == "pixels" else {"example_inputs": (torch.randn(2, 100),)}
+            bundle = export_generator(module, f"{folder}/g.ganrt", **given, optimize="off")
+            graph = bundle.graph()
+            output = bundle.manifest.spec.output_ports()[0].name
+        else:
             torch.onnx.export(
                 module,
                 (torch.randn(2, 100),),
