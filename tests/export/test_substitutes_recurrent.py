@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -88,6 +89,30 @@ def test_packed_sequences_stop_at_their_lengths(name: str, longest: int) -> None
 def test_padding_to_the_longest_is_refused_with_the_remedy() -> None:
     module = Packed(nn.GRU(5, 4, batch_first=True), None).eval()
     with symbolic_sizes(module), pytest.raises(ExportError, match="total_length"):
+        exported(module, (numbers(2, 6, 5), torch.tensor([6, 2])))
+
+
+@pytest.mark.parametrize(
+    ("mix", "named"),
+    [
+        (lambda data: data - data.mean(0, keepdim=True), "mean"),
+        (lambda data: data * data.sum(-1).softmax(-1)[:, None], "softmax"),
+        (lambda data: data[:, :1] * 0 + data - data[..., 0].mean(-1), "mean"),
+        (lambda data: data + (data[:, 0] - data[:, :1]).sum(-1, keepdim=True), "sub"),
+        (lambda data: (data + torch.ones(1, 1, 4)).mean(1), "add"),
+        (lambda data: data + data[0], "getitem"),
+    ],
+)
+def test_steps_of_packed_sequences_are_not_mixed(mix: Callable[[Tensor], Tensor], named: str) -> None:
+    class Mixing(Packed):
+        def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+            packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            output, _ = self.network(packed)
+            output = output._replace(data=mix(output.data))
+            return (pad_packed_sequence(output, True, total_length=6)[0],)
+
+    module = Mixing(nn.GRU(5, 4, batch_first=True)).eval()
+    with symbolic_sizes(module), pytest.raises(ExportError, match=rf"packed sequences \(.*{named}"):
         exported(module, (numbers(2, 6, 5), torch.tensor([6, 2])))
 
 

@@ -96,9 +96,11 @@ class Substitutes(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         handler = _HANDLERS.get(func)
-        result = NotImplemented if handler is None else handler(func, args, kwargs)
         if handler is None:
             complexes.forget_written(func, args, kwargs)
+            result = NotImplemented
+        else:
+            result = handler(func, args, kwargs)
         if result is NotImplemented:
             result = func(*args, **kwargs)
         packed.follow(func, args, kwargs, result)

@@ -29,7 +29,7 @@ _CONSUME = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu", "_pad_packed_sequen
 _ASK = frozenset({"dim", "size", "__get__", "is_floating_point", "is_complex", "__len__"})
 # each step by itself, whatever their arguments
 _STEPWISE = frozenset(
-    """linear embedding layer_norm dropout relu leaky_relu prelu elu gelu silu selu celu mish hardtanh relu6 softplus
+    """embedding dropout relu leaky_relu prelu elu gelu silu selu celu mish hardtanh relu6 softplus
     tanh sigmoid exp log sqrt rsqrt square abs neg sin cos erf clamp add sub mul div true_divide pow rsub reciprocal
     where to float half double type contiguous clone detach requires_grad_ __add__ __radd__ __iadd__ __sub__ __rsub__
     __mul__ __rmul__ __imul__ __truediv__ __rtruediv__ __pow__ __neg__ __gt__ __lt__ __ge__ __le__""".split()  # noqa: SIM905
@@ -85,13 +85,16 @@ def follow(func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any], res
     """Marks a result that is packed because an argument is; raises ExportError where steps would mix."""
     given = [*args, *kwargs.values()]
     given += [inner for one in given if isinstance(one, list | tuple) for inner in one]
-    if not any(isinstance(one, Tensor) and hasattr(one, _STEPS) for one in given):
+    ranks = {one.dim() for one in given if isinstance(one, Tensor) and hasattr(one, _STEPS)}
+    if not ranks:
         return
     name = getattr(func, "__name__", "")
     results = [one for one in (result if isinstance(result, list | tuple) else [result]) if isinstance(one, Tensor)]
     if name in _CONSUME or (not results and name in _ASK):
         return
-    if not _stepwise(name.rstrip("_") if not name.startswith("__") else name, args, kwargs):
+    plain = name if name.startswith("__") else name.rstrip("_")
+    rank = min(ranks)
+    if len(ranks) > 1 or not _stepwise(plain, rank, args, kwargs, results):
         raise ExportError(
             f"The module mixes the steps of packed sequences ({name}), of which the graph has some beyond each "
             "sequence's end; pad them first, with pad_packed_sequence, and leave those out by the lengths."
@@ -100,13 +103,20 @@ def follow(func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any], res
         _marked(one)
 
 
-def _stepwise(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+def _stepwise(name: str, rank: int, args: tuple[Any, ...], kwargs: Mapping[str, Any], results: list[Tensor]) -> bool:
+    """Does it leave the first axis, the steps, alone? `rank`: of the packed arguments; with 1, the last axis is it."""
     if name in _BY_AXIS:
         place = 2 if name in ("chunk", "split") else 1
-        return kwargs.get("dim", args[place] if len(args) > place else 0) in (-1, 1, [-1], (-1,))
+        return rank > 1 and kwargs.get("dim", args[place] if len(args) > place else 0) in (-1, 1, [-1], (-1,))
     if name == "__getitem__":
-        return isinstance(args[1], tuple) and args[1][0] in (slice(None), Ellipsis)
-    return name in _STEPWISE
+        first, *rest = args[1] if isinstance(args[1], tuple) else (args[1],)
+        if first is Ellipsis:
+            return rank > 1 and len(rest) == 1
+        return isinstance(first, slice) and first == slice(None)
+    if name in ("linear", "layer_norm"):
+        return rank > 1
+    # an operand of more axes would put others before the steps
+    return name in _STEPWISE and (name == "embedding" or all(one.dim() == rank for one in results))
 
 
 def _pad(data: Tensor, steps: Any, batch_first: bool, padding_value: float, total_length: Any) -> Any:
