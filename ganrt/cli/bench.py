@@ -66,11 +66,14 @@ def command(
     ] = None,
     form: Form = "auto",
     seconds: Annotated[
-        float, typer.Option(metavar="S", help="Of timed calls a row, in all processes.", rich_help_panel=_WHAT)
+        float, typer.Option(metavar="S", help="Of timed calls a row at most, in all processes.", rich_help_panel=_WHAT)
     ] = 5.0,
     processes: Annotated[
         int, typer.Option(metavar="N", help="Among which each row is shared out, in turns.", rich_help_panel=_WHAT)
     ] = 10,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="All of --seconds, even where less is enough.", rich_help_panel=_WHAT)
+    ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="One process, half a second, a line.", rich_help_panel=_WHAT)
     ] = False,
@@ -120,6 +123,9 @@ def command(
     With --scenario, MLPerf's load generator sends the requests, and a server that joins them into batches answers those
     that arrive at random; with --slo, the highest rate is found that keeps the latency. Exits with 1 unless the run is
     valid.
+
+    A row ends before its --seconds once 6 or more of its processes agree on the median and on the percentile within
+    2 %, and the percentile is known within 2 %; --whole takes all the time.
 
     Each row is timed in several processes, a few calls at a time beside a reference kernel. --compare tells faster,
     slower and within noise apart over processes, each over the kernel; --against times both side by side, takes no
@@ -179,7 +185,7 @@ def command(
         )
         bench_against(source, against or source, against_python, asked, sizes, reports, _share(limit), json)
         return
-    report = new_report(bundle, seconds, percentile, seed, processes)
+    report = new_report(bundle, seconds, percentile, seed, processes, whole=whole)
     report.skipped.update(skipped)
     rows = [(Row(report, source, one, size),) for one in asked for size in sizes]
     total = processes * len(rows)
@@ -206,14 +212,18 @@ def command(
         raise typer.Exit(1)
 
 
-def new_report(bundle: Bundle, seconds: float, percentile: float, seed: int, processes: int) -> Report:
+def new_report(
+    bundle: Bundle, seconds: float, percentile: float, seed: int, processes: int, *, whole: bool = True
+) -> Report:
+    """Without rows. `whole`: each takes all of `seconds`, even where less is enough."""
     from .. import __version__
     from ..environment import describe
     from ..latency.bench import WITHIN
     from ..latency.percentiles import CONFIDENCE
     from ..latency.results import Report, Settings
 
-    settings = Settings(bundle.manifest.name, bundle.digest, seconds, percentile, seed, WITHIN, CONFIDENCE, processes)
+    name, digest = bundle.manifest.name, bundle.digest
+    settings = Settings(name, digest, seconds, percentile, seed, WITHIN, CONFIDENCE, processes, whole)
     return Report(__version__, datetime.now(UTC).isoformat(timespec="seconds"), describe(), settings, [])
 
 

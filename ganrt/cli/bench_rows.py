@@ -1,7 +1,7 @@
 """The rows of a benchmark: every engine, precision and number of threads that was asked for, at every batch size.
 
 Each row is timed in several processes, and the rows take turns: first process of each, second process of each, ... So
-what drifts during the benchmark hits all rows alike.
+what drifts during the benchmark hits all rows alike. A row of which enough is known sits out the rest.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..backends.choose import ways
 from ..bundle import Bundle
 from ..errors import BackendError, BackendUnavailable, FidelityError
 from ..latency.child import Child, alternate
-from ..latency.processes import join
+from ..latency.processes import LEAST, enough, join
 from ..latency.results import Asked, Report, Timing
 from .bench_child import Request
 
@@ -36,10 +36,12 @@ class Row:
         self.command = command or COMMAND
         self.found: list[Timing] = []
         self.over = ""  # why no further process is started
+        self.early = False  # none is, since enough is known
 
     def request(self, number: int, *, first: bool, paired: bool) -> Request:
         """For process `number`; `first`: the first of all that load it in this way; `paired`: side by side."""
         settings = self.report.settings
+        sure = settings.processes if settings.whole else min(LEAST, settings.processes)
         return Request(
             self.source,
             self.asked,
@@ -48,15 +50,17 @@ class Row:
             settings.percentile,
             settings.seed,
             first=first,
-            judged=number == settings.processes - 1,
+            judged=number == sure - 1,  # the last that comes for certain
             paired=paired,
         )
 
     def take(self, child: Child) -> None:
-        """Keeps what the child found. What makes the engine useless ends the row."""
+        """Keeps what the child found. What makes the engine useless ends the row, and so does knowing enough."""
+        settings = self.report.settings
         try:
             self.found.append(child.result(Timing))
             self.over = self.found[-1].fault
+            self.early = not settings.whole and len(self.found) < settings.processes and enough(self.found)
         except BackendUnavailable as problem:
             self.over = str(problem)
             self.report.skipped[f"{self.asked.backend} {self.asked.precision}"] = self.over
@@ -117,7 +121,7 @@ def fill(
     try:
         for number in range(max(row.report.settings.processes for row in everyone)):
             for group in rows:
-                if not any(row.over for row in group):
+                if not any(row.over or row.early for row in group):
                     _time(group, number, loaded, tell)
                 done(len(group))
     except KeyboardInterrupt:
@@ -125,7 +129,7 @@ def fill(
             row.report.interrupted = True
     for row in everyone:
         if row.found:
-            row.report.rows.append(join(row.found, row.report.settings.processes))
+            row.report.rows.append(join(row.found, row.report.settings.processes, early=row.early))
     for row in everyone:
         if not row.report.rows and not row.report.interrupted:
             raise BackendUnavailable(row.over)

@@ -125,7 +125,7 @@ def _planned(wanted: Wanted, typed: set[str]) -> _Plan:
 
 def _loading(source: str, engine: Engine, typed: set[str]) -> Load:
     """What to load. Raises ArgumentError for options that mean nothing to a scenario."""
-    for name in ("batch", "seconds", "profile", "html"):
+    for name in ("batch", "seconds", "whole", "profile", "html"):
         if name in typed:
             raise ArgumentError(
                 f"--{name} is for timing single calls; a scenario has --duration, and a server --max-batch."

@@ -17,7 +17,7 @@ from .outputs import Distinct
 from .percentiles import PERCENTILES, Percentile, bound, interval, needed
 from .results import Asked, Checks, EngineCall, Memory, Outliers, Process, Timing, WarmUp
 
-__all__ = ["WITHIN", "Course", "check_settings", "fresh_signals", "summarize", "time_row"]
+__all__ = ["WITHIN", "Course", "check_settings", "fresh_signals", "settled", "summarize", "time_row"]
 
 G = TypeVar("G")
 
@@ -81,7 +81,7 @@ def time_row(
 
     def enough(samples: Sequence[float]) -> bool:
         known = course.until_known and len(samples) >= needed(course.percentile)
-        return known and _settled(interval(samples, course.percentile))
+        return known and settled(interval(samples, course.percentile))
 
     def between() -> None:
         course.turn()
@@ -131,10 +131,15 @@ def summarize(row: Timing) -> None:
     row.percentiles = [Percentile(one, _rounded(bound(samples, one)), needed(one)) for one in percents]
     span = interval(row.samples_ms, row.asked_percentile)
     row.interval_ms = (round(span[0], 6), round(span[1], 6)) if span else None
-    row.settled = _settled(span)
+    row.settled = settled(span)
     row.samples_a_second = row.batch * len(samples) / float(samples.sum()) * 1000
     row.jitter_ms = _jitter(samples, row.processes)
     row.outliers = _outliers(samples)
+
+
+def settled(span: tuple[float, float] | None) -> bool:
+    """Is what lies between these two bounds known within 2 %?"""
+    return span is not None and span[1] - span[0] <= WITHIN * (span[0] + span[1])
 
 
 def fresh_signals(references: References, batch: int, seed: int) -> Callable[[int], dict[str, NDArray[Any]]]:
@@ -163,10 +168,6 @@ def _jitter(samples: NDArray[np.float64], processes: Sequence[Process]) -> float
     ends = np.cumsum([one.calls for one in processes])[:-1].tolist()
     steps = np.concatenate([np.abs(np.diff(part)) for part in np.split(samples, ends)])
     return float(steps.mean()) if len(steps) else None
-
-
-def _settled(span: tuple[float, float] | None) -> bool:
-    return span is not None and span[1] - span[0] <= WITHIN * (span[0] + span[1])
 
 
 def _outliers(samples: NDArray[np.float64]) -> Outliers:

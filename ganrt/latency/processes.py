@@ -1,4 +1,12 @@
-"""Several processes of one row as one: all their calls together, and who made which."""
+"""Several processes of one row as one: all their calls together, who made which, and whether they are enough.
+
+Calls of one process are more alike than those of two, so an interval over all calls says how well these processes are
+known, not what the next one would find (Kalibera and Jones 2013, doi:10.1145/2464157.2464160). A row may end early only
+when both are known: the asked percentile over all calls, and over processes, each a single sample, the medians of the
+percentile and of the median. Order statistics bound such a median whatever its distribution is; with six to eight
+processes they are the least and the greatest, so one disturbed process keeps the row going, and asking again after
+another process cannot turn disagreement into agreement.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +18,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .bench import summarize
+from .bench import settled, summarize
 from .noise import together as noise_of
+from .percentiles import interval
 from .results import Checks, Memory, Timing, WarmUp
 
-__all__ = ["Part", "join", "parts"]
+__all__ = ["LEAST", "Part", "enough", "join", "parts"]
+
+LEAST = 6  # processes: the fewest that bound their median; two results are compared from 5 on
+_CONFIDENCE = 0.95  # of that interval: that of a comparison
 
 
 class Part(NamedTuple):
@@ -39,10 +51,21 @@ def parts(row: Timing) -> Iterator[Part]:
         call, block, look = call + one.calls, block + one.blocks, look + one.looks
 
 
-def join(found: Sequence[Timing], asked: int) -> Timing:
+def enough(found: Sequence[Timing]) -> bool:
+    """Is the asked percentile known within 2 %, and would another process leave it, and the median, where they are?"""
+    if len(found) < LEAST or any(one.state != "ok" for one in found):
+        return False
+    asked, calls = found[0].asked_percentile, [one.samples_ms for one in found]
+    levels = (np.percentile(np.asarray(part), (50.0, asked)) for part in calls)
+    agreed = all(settled(interval(each, 50.0, _CONFIDENCE)) for each in zip(*levels, strict=True))
+    return agreed and settled(interval([ms for part in calls for ms in part], asked))
+
+
+def join(found: Sequence[Timing], asked: int, *, early: bool = False) -> Timing:
     """One row of what each of `asked` processes found, at least one of them, in their order.
 
-    A process that failed fails the row; one that was interrupted, or never came, makes it a part of what was asked for.
+    A process that failed fails the row; one that was interrupted, or never came, makes it a part of what was asked for,
+    unless it ended `early`: they were enough.
     """
     first = found[0]
     row = Timing(first.batch, first.asked, "ok", first.ran, first.scenario, asked_percentile=first.asked_percentile)
@@ -57,8 +80,9 @@ def join(found: Sequence[Timing], asked: int) -> Timing:
         row.state, row.fault = "failed", f"{found[failed].fault}{where}"
         return row
     timed = [one for one in found if one.samples_ms]
-    row.state = "ok" if len(timed) == asked and all(one.state == "ok" for one in timed) else "interrupted"
-    row.stopped = timed[-1].stopped if row.state == "ok" else "interrupted"
+    complete = len(timed) == (len(found) if early else asked) and all(one.state == "ok" for one in timed)
+    row.state = "ok" if complete else "interrupted"
+    row.stopped = "interrupted" if not complete else "enough" if early else timed[-1].stopped
     if not timed:
         return row
     row.noise = noise_of([one.noise for one in timed if one.noise])

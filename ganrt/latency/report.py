@@ -161,6 +161,8 @@ def _remarks(row: Timing) -> Iterator[str]:
     elif not row.settled:
         low, high = map(_number, row.interval_ms)
         yield f"p{row.asked_percentile:g} is known no better than {low} .. {high} ms, the time was up"
+    elif row.stopped == "enough" and len(row.processes) > 1:
+        yield f"enough: p{row.asked_percentile:g} is known within 2 %, and {len(row.processes)} processes agree"
     if row.outliers and row.outliers.count:
         count, slowest = row.outliers.count, _number(row.outliers.largest[0][1])
         said = f"{count} outliers above" if count > 1 else "an outlier above"
@@ -179,7 +181,7 @@ def _ran(row: Timing) -> str:
 
 
 def _names(report: Report) -> set[str]:
-    packages = {"onnxruntime": "onnxruntime", "openvino": "openvino", "mnn": "MNN"}
+    packages = {"onnxruntime": "onnxruntime", "openvino": "openvino", "ncnn": "ncnn", "mnn": "MNN"}
     return {"numpy"} | {packages.get(call.backend, call.backend) for row in report.rows for call in row.ran}
 
 

@@ -189,8 +189,8 @@ class Timing(msgspec.Struct):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """`bundle`: digest of what was timed. `seconds`: of timed calls a row, of all its `processes` together. `within`:
-    the half width at which a percentile is known well enough."""
+    """`bundle`: digest of what was timed. `seconds`: of timed calls a row at most, of all its `processes` together.
+    `within`: the half width at which a percentile is known well enough. `whole`: no row ended for that reason."""
 
     name: str
     bundle: str
@@ -200,6 +200,7 @@ class Settings(msgspec.Struct, frozen=True):
     within: float = 0.02
     confidence: float = 0.99
     processes: int = 1
+    whole: bool = True
 
 
 class Report(msgspec.Struct):

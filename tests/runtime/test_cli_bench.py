@@ -299,6 +299,58 @@ def test_a_row_that_failed_is_failed_in_the_table_beside_one_that_did_not(capsys
     assert "batch 8, auto auto: FAILED: It repeats itself." in said
 
 
+LEVEL = """
+import time
+
+now = 0.0
+
+def perf_counter():
+    global now
+    now += 1e-5
+    return now
+
+time.perf_counter = perf_counter  # a machine without neighbours
+from ganrt.cli import bench_child
+from ganrt.generator import Generator
+
+sample = Generator.sample
+
+def level(self, *arguments, **options):
+    global now
+    ends = now + 0.004
+    made = sample(self, *arguments, **options)
+    now = ends
+    return made
+
+Generator.sample = level
+bench_child.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "stopped", "processes", "said"),
+    [
+        ([], "enough", 6, "; enough: p50 is known within 2 %, and 6 processes agree"),
+        (["--whole"], "time", 7, ""),
+    ],
+    ids=["by itself", "--whole"],
+)
+def test_a_row_ends_once_enough_is_known_unless_it_may_not(
+    tiny_bundle_path, tmp_path, capsys, monkeypatch, words, stopped, processes, said
+):
+    """Every call takes 4 ms, in every process, by a clock that knows no neighbours."""
+    (tmp_path / "level.py").write_text(LEVEL)
+    monkeypatch.setattr(bench_rows, "COMMAND", (sys.executable, "-P", str(tmp_path / "level.py")))
+    words = ["--percentile", "50", "--seconds", "0.7", "--processes", "7", *ENGINE, *words]
+    assert main(["bench", str(tiny_bundle_path), *words, "--json"]) == 0
+    report = msgspec.json.decode(capsys.readouterr().out, type=Report)
+    (row,) = report.rows
+    assert (row.state, row.stopped, len(row.processes)) == ("ok", stopped, processes)
+    assert row.checks.psnr_db > 40  # held to the references, though nobody knew which process would be the last
+    assert report.settings.whole == (stopped == "time")
+    assert said in "".join(lines(report))
+
+
 @pytest.mark.parametrize(
     ("words", "sentence", "code"),
     [

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ganrt.backends.acceptance import Figures
+from ganrt.latency import compare
 from ganrt.latency.bench import Course, time_row
 from ganrt.latency.noise import Noise, together
-from ganrt.latency.processes import join, parts
+from ganrt.latency.percentiles import interval
+from ganrt.latency.processes import LEAST, enough, join, parts
 from ganrt.latency.results import Asked, Checks, EngineCall, Process, Timing
 
 RAN = EngineCall(1, 1, "onnxruntime", "ONNX Runtime 1.32", "CPU", "fp32", "plain", 1)
@@ -124,3 +126,81 @@ def test_parts_share_out_what_is_there(sizes):
     )
     assert [value for one in parts(row) for value in one.calls] == row.samples_ms
     assert [len(one.blocks) for one in parts(row)] == [blocks for _, blocks in sizes]
+
+
+def steady(levels, percentile=50.0, spread=0.01, calls=400):
+    """Processes whose calls lie evenly within `spread` of their levels."""
+    shape = 1 + np.linspace(-spread, spread, calls)
+    return [Timing(1, Asked(), "ok", asked_percentile=percentile, samples_ms=(one * shape).tolist()) for one in levels]
+
+
+@pytest.mark.parametrize("percentile", [50.0, 99.0])
+def test_processes_that_agree_are_enough_as_soon_as_they_have_a_median(percentile):
+    found = steady([1.0, 1.01, 0.99, 1.0, 1.02, 0.99], percentile)
+    assert len(found) == LEAST
+    assert enough(found)
+    assert not any(enough(found[:count]) for count in range(LEAST))
+
+
+def test_the_least_number_of_processes_is_what_a_median_and_a_comparison_of_two_results_take():
+    assert interval(range(LEAST), 50.0, 0.95) == (0, LEAST - 1)
+    assert interval(range(LEAST - 1), 50.0, 0.95) is None
+    assert compare.LEAST[compare.TWO_RESULTS] <= LEAST
+
+
+def test_one_disturbed_process_keeps_the_row_going():
+    assert not enough(steady([1.0, 1.0, 1.0, 1.0, 1.0, 1.05]))
+    assert enough(steady([1.0] * 8 + [1.05]))  # of nine it is told apart
+
+
+def test_processes_that_differ_are_not_enough_however_well_each_is_known():
+    found = steady([1.0, 1.1] * 3, calls=5000)
+    assert all(interval(one.samples_ms, 50.0)[1] < 1.01 * interval(one.samples_ms, 50.0)[0] for one in found)
+    assert not enough(found)
+
+
+def test_medians_that_agree_are_not_enough_where_the_asked_percentile_differs():
+    found = steady([1.0] * 6, 99.0, spread=0.0)
+    for at, one in enumerate(found):
+        one.samples_ms[:20] = [1.5 + at / 10] * 20
+    assert not enough(found)
+    for one in found:
+        one.asked_percentile = 50.0
+    assert enough(found)
+
+
+def test_processes_that_agree_are_not_enough_while_the_percentile_is_not_known():
+    assert not enough(steady([1.0] * 6, 99.0, calls=50))  # 300 calls, of which nobody knows the 99th percentile
+    assert not enough(steady([1.0] * 6, 50.0, spread=0.9, calls=50))
+
+
+@pytest.mark.parametrize("state", ["failed", "interrupted"])
+def test_a_process_that_did_not_come_to_its_end_is_no_sample(state):
+    found = steady([1.0] * 7)
+    found[3].state = state
+    assert not enough(found)
+
+
+@given(levels=st.lists(st.floats(0.9, 1.1), min_size=6, max_size=8), more=st.floats(0.5, 2.0))
+def test_a_further_process_never_turns_disagreement_into_agreement(levels, more):
+    assume(not enough(steady(levels)))
+    assert not enough(steady([*levels, more])[:8])
+
+
+@pytest.mark.parametrize("scatter", [0.01, 0.02, 0.03, 0.05])
+def test_few_rows_end_by_themselves_where_many_processes_would_find_something_else(scatter):
+    """Levels of known centre and scatter. Rows of steady processes do end; of all rows, fewer than 5 % end wrongly."""
+    random, ended, wrong = np.random.default_rng(0), 0, 0
+    for _ in range(200):
+        levels = np.exp(random.normal(0.0, scatter, 9)).tolist()
+        stop = next((count for count in range(LEAST, 10) if enough(steady(levels[:count], calls=60))), None)
+        ended += stop is not None
+        wrong += stop is not None and abs(np.median(levels[:stop]) - 1) > 0.02
+    assert wrong < 10
+    assert ended > 180 or scatter > 0.01
+
+
+def test_a_row_that_ended_early_is_whole_and_says_why(found):
+    row = join(found[:3], 4, early=True)
+    assert (row.state, row.stopped, len(row.processes)) == ("ok", "enough", 3)
+    assert (join(found, 4).state, join(found, 4).stopped) == ("ok", "time")

@@ -14,7 +14,12 @@ from .ways import Way
 
 __all__ = ["figures", "head", "notes"]
 
-_PACKAGES = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "openvino": ("openvino",), "mnn": ("MNN",)}
+_PACKAGES = {
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "openvino": ("openvino",),
+    "ncnn": ("ncnn",),
+    "mnn": ("MNN",),
+}
 
 
 def head(report: Report) -> str:
@@ -35,7 +40,10 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     versions = [f"{one.name} {one.version}" for one in here.packages if one.version and one.name in {"numpy", *used}]
     yield "Versions", ", ".join([f"ganrt {report.ganrt}", *versions])
     among = f"{asked.processes} process{'es' if asked.processes > 1 else ''}"
-    yield "Settings", f"{asked.seconds:g} s of calls a row, in {among}; seed {asked.seed}"
+    yield (
+        "Settings",
+        f"{asked.seconds:g} s of calls a row{'' if asked.whole else ' at most'}, in {among}; seed {asked.seed}",
+    )
     yield "Bundle", f"{asked.bundle[:16]}…"
     yield "Made", report.created.replace("T", " ").replace("+00:00", " UTC")
 
