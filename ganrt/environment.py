@@ -41,6 +41,7 @@ PACKAGES = {
     "onnxruntime": "onnxruntime",
     "onnxruntime-gpu": "onnxruntime",
     "openvino": "openvino",
+    "ncnn": "ncnn",
     "MNN": "MNN",
     "tensorrt": "tensorrt",
     "tensorrt-rtx": "tensorrt_rtx",

@@ -76,9 +76,9 @@ class Generator:
         """Opens a bundle in the way that runs fastest on this machine.
 
         `source`: a bundled name ("digits"), a .ganrt file, a bundle's directory, or a plain .onnx, whose `spec` is
-        given here unless the file carries it. `backend`: "onnxruntime", "openvino" or "mnn" to force one; it is then
-        that one or an error. `threads`: cores the engine may use, all usable ones by default. `precision`: how to
-        compute; "auto" is FP32, or BF16 where the processor gains by it and the result stays within 50 dB; "fp32"
+        given here unless the file carries it. `backend`: "onnxruntime", "openvino", "ncnn" or "mnn" to force one; it
+        is then that one or an error. `threads`: cores the engine may use, all usable ones by default. `precision`: how
+        to compute; "auto" is FP32, or BF16 where the processor gains by it and the result stays within 50 dB; "fp32"
         forces FP32; "int8" is yours to ask for, where the bundle has that graph. `form`: "plain" for the graph as
         traced, or another form that the bundle holds. `progress`: is told what the first load works on.
 

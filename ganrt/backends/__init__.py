@@ -13,9 +13,9 @@ from .base import Availability, Graph, Options, Session
 
 __all__ = ["NAMES", "STREAMING", "UNASKED", "available", "module_name", "open_session", "precisions"]
 
-NAMES = ("onnxruntime", "openvino", "mnn")
-UNASKED = ("onnxruntime", "openvino")  # tried by themselves; a call of MNN may end in an error, see docs/mnn.md
-STREAMING = ("onnxruntime", "openvino")  # compute parts of a batch side by side, see `Options.streams`
+NAMES = ("onnxruntime", "openvino", "ncnn", "mnn")
+UNASKED = ("onnxruntime", "openvino", "ncnn")  # tried by themselves; a call of MNN may end in an error, see docs/mnn.md
+STREAMING = ("onnxruntime", "openvino", "ncnn")  # compute parts of a batch side by side, see `Options.streams`
 
 
 class _Backend(Protocol):

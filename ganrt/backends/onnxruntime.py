@@ -11,7 +11,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from ..errors import BackendError, BackendUnavailable
 from ._onnxruntime_trace import read_trace
 from .base import Availability, Graph, Options, SessionInfo, translated
 from .profile import Trace
-from .streams import split
+from .streams import Streams
 
 __all__ = ["MODULE", "NAME", "available", "open_session", "precisions", "profile"]
 
@@ -109,8 +108,7 @@ class OnnxRuntimeSession:
             streams=options.streams,
         )
         self._bindings = threading.local()
-        self._streams = options.streams
-        self._others = ThreadPoolExecutor(options.streams - 1, "ganrt-stream") if options.streams > 1 else None
+        self._streams = Streams(options.streams)
 
     @property
     def info(self) -> SessionInfo:
@@ -120,20 +118,7 @@ class OnnxRuntimeSession:
         return np.empty(shape, dtype)
 
     def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
-        own, *rest = split(inputs, outputs, self._streams)
-        if self._others is None or not rest:
-            self._run(*own)
-            return
-        try:
-            others = [self._others.submit(self._run, *part) for part in rest]
-        except RuntimeError as problem:  # its threads have ended
-            raise BackendError("The generator is closed; load it again.") from problem
-        try:
-            self._run(*own)
-        finally:
-            wait(others)  # they write into arrays of the caller
-        for other in others:
-            other.result()
+        self._streams.run(self._run, inputs, outputs)
 
     def _run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
         if sum(array.nbytes for array in outputs.values()) < _SMALL:
@@ -171,6 +156,5 @@ class OnnxRuntimeSession:
 
     def close(self) -> None:
         self.__dict__.pop("_session", None)
-        if self._others is not None:
-            self._others.shutdown(wait=False)
+        self._streams.close()
         self._bindings = threading.local()

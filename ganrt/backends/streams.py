@@ -6,13 +6,18 @@ need not wait for each other before the end. A single sample has only one part, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from numpy.typing import NDArray
 
-__all__ = ["Part", "split"]
+from ..errors import BackendError
+
+__all__ = ["Part", "Streams", "split"]
+
+Compute: TypeAlias = Callable[[Mapping[str, NDArray[Any]], Mapping[str, NDArray[Any]]], None]
 
 
 class Part(NamedTuple):
@@ -33,3 +38,32 @@ def split(inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]
         Part(*({name: array[start:end] for name, array in arrays.items()} for arrays in (inputs, outputs)))
         for start, end in pairwise(ends)
     ]
+
+
+class Streams:
+    """Threads for the parts of a batch beside the caller's own, `count` together with it."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._others = ThreadPoolExecutor(count - 1, "ganrt-stream") if count > 1 else None
+
+    def run(self, compute: Compute, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
+        """`compute` for every part; returns when all are done. Raises what one of them raised."""
+        own, *rest = split(inputs, outputs, self._count)
+        if self._others is None or not rest:
+            compute(*own)
+            return
+        try:
+            others = [self._others.submit(compute, *part) for part in rest]
+        except RuntimeError as problem:  # its threads have ended
+            raise BackendError("The generator is closed; load it again.") from problem
+        try:
+            compute(*own)
+        finally:
+            wait(others)  # they write into arrays of the caller
+        for other in others:
+            other.result()
+
+    def close(self) -> None:
+        if self._others is not None:
+            self._others.shutdown(wait=False)

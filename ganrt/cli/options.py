@@ -52,7 +52,9 @@ Truncation: TypeAlias = Annotated[
 ]
 Backend: TypeAlias = Annotated[
     str,
-    typer.Option(metavar="ENGINE", help="auto (the fastest here), onnxruntime, openvino or mnn.", rich_help_panel=HOW),
+    typer.Option(
+        metavar="ENGINE", help="auto (the fastest here), onnxruntime, openvino, ncnn or mnn.", rich_help_panel=HOW
+    ),
 ]
 Threads: TypeAlias = Annotated[
     int | None,

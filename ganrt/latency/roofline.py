@@ -30,7 +30,10 @@ from .gemm_graph import conv_model, matmul_model
 
 __all__ = ["ENGINES", "Arithmetic", "Copying", "Roof", "measure_roof"]
 
-ENGINES = ("onnxruntime", "openvino")  # MNN's Winograd convolutions need fewer operations than are counted here
+ENGINES = (
+    "onnxruntime",
+    "openvino",
+)  # Winograd convolutions of ncnn and MNN need fewer operations than are counted here
 _SIZES = (512, 1024, 2048)  # of square matrices
 _CONV = (256, 34)  # channels, and pixels a side
 _ENOUGH = 0.01  # seconds of a call, beyond which larger matrices tell nothing new

@@ -1,0 +1,241 @@
+"""ncnn on the CPU: Winograd convolutions and transposed ones without an unpacked matrix, in FP32.
+
+ncnn knows no batch: samples are computed one after the other, and in streams side by side on fewer threads each.
+It has no converter to be used here (its own, pnnx, wants PyTorch): `_ncnn_operations` translates the operations that
+generators are made of, exactly or not at all. What ncnn is given must be right in every size, for it does not look.
+Hence a network is laid out for the sizes of its inputs, each once, and every array is held against them.
+
+Python interface: https://github.com/Tencent/ncnn/tree/master/python.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..environment import fingerprint, package
+from ..errors import BackendError, BackendUnavailable
+from ..onnx_graph import read_onnx_graph
+from ..onnx_header import read_onnx_header
+from ._ncnn_network import Shape, Written
+from ._ncnn_operations import Result, translate, unknown
+from .base import Availability, Graph, Options, SessionInfo, translated
+from .streams import Streams
+
+__all__ = ["MODULE", "NAME", "available", "open_session", "precisions"]
+
+NAME, MODULE = "ncnn", "ncnn"
+_INSTALL = "pip install 'ganrt[ncnn]'"
+# threads look so often for what comes next, 0.2 ms, before they sleep; by default 15 ms, and then where other programs
+# compute too, a call waits for threads that look on: 260 ms were seen for a call of 0.4
+_SPINS = "4000"
+_FLOATS, _WHOLE = ("float32",), ("int64", "int32")
+_MOST_LAYOUTS = 4  # sizes of open inputs for which networks are kept
+_HALVES = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_packed", "use_bf16_storage")
+
+
+def available() -> Availability:
+    """Whether ncnn is installed, without importing it."""
+    if fingerprint(MODULE) is None:
+        return Availability(False, "ncnn is not installed", _INSTALL)
+    version = package("ncnn").version
+    return Availability(True, f"ncnn {version}", _INSTALL, version)
+
+
+def precisions() -> tuple[str, ...]:
+    """How this engine can compute on a CPU: its BF16 and INT8 gained nothing where they were measured."""
+    return ("fp32",)
+
+
+def open_session(graph: Graph, options: Options) -> NcnnSession:
+    """Raises BackendUnavailable when ncnn cannot be loaded, BackendError when the graph cannot be translated."""
+    return NcnnSession(graph, options)
+
+
+class _Layout:
+    """A network as ncnn has loaded it, for inputs of given sizes, and where the results are."""
+
+    def __init__(self, net: Any, written: Written, results: Mapping[str, Result]) -> None:
+        self.net, self.text, self.blobs, self.results = net, written.text, written.blobs, results
+
+    def in_order(self, names: Sequence[str]) -> list[tuple[str, Result]]:
+        """Earlier results first: ncnn forgets what it has gone beyond, and would compute it again."""
+        found = [(name, self.results[name]) for name in names]
+        return sorted(found, key=lambda pair: int(self.blobs[pair[1].tensor][1:]))
+
+
+class NcnnSession:
+    """One graph, loaded once for each size of its inputs; any number of calls use it at once."""
+
+    def __init__(self, graph: Graph, options: Options) -> None:
+        self._ncnn = ncnn = _module()
+        with translated("ncnn", "cannot use this graph"):
+            header = read_onnx_header(graph.data, "it")
+            self._graph = read_onnx_graph(graph.data, "it")
+            if operation := unknown(self._graph):
+                raise ValueError(f"ganrt does not translate the operation {operation} for it")
+            self._inputs = {port.name: port for port in header.inputs}
+            self._outputs = {port.name: port for port in header.outputs}
+            for port in header.inputs:
+                if port.dtype not in (*_FLOATS, *_WHOLE) or not port.shape:
+                    raise ValueError(f"its input '{port.name}' is {port.dtype} {list(port.shape)}")
+            self._threads, self._streams = max(1, options.threads // options.streams), Streams(options.streams)
+            self._loading, self._layouts = threading.Lock(), dict[tuple[Shape, ...], _Layout]()
+            self._closed = False
+            shapes = tuple(port.shape[1:] for port in header.inputs)
+            if all(size is not None for shape in shapes for size in shape):
+                self._layout(shapes)  # type: ignore[arg-type]
+        self._info = SessionInfo(
+            NAME,
+            f"ncnn {ncnn.__version__}",
+            "CPU",
+            "fp32",
+            self._threads * options.streams,
+            streams=options.streams,
+        )
+
+    @property
+    def info(self) -> SessionInfo:
+        return self._info
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        return np.empty(shape, dtype)
+
+    def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
+        with translated("ncnn", "failed while running"):
+            layout, batch = self._fitting(inputs), self._batch(inputs)
+            for name, array in outputs.items():
+                port, result = self._output(layout, name)
+                if array.dtype != port.dtype or array.shape != (batch, *result.shape):
+                    raise ValueError(
+                        f"the output '{name}' is {port.dtype} {[batch, *result.shape]}, and the array for it is "
+                        f"{array.dtype} {list(array.shape)}"
+                    )
+            self._streams.run(lambda some, into: self._compute(layout, some, into), inputs, outputs)
+
+    def evaluate(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        with translated("ncnn", "failed while running"):
+            layout, batch = self._fitting(inputs), self._batch(inputs)
+            wanted = {name: self._output(layout, name) for name in outputs}
+        found = {name: np.empty((batch, *result.shape), port.dtype) for name, (port, result) in wanted.items()}
+        self.run(inputs, found)
+        return found
+
+    def close(self) -> None:
+        with self._loading:
+            self._closed = True
+            self._layouts.clear()  # a call that runs holds its own
+        self._streams.close()
+
+    def _compute(
+        self, layout: _Layout, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Sample after sample."""
+        given = [
+            (layout.blobs[name], array.astype(np.int32) if array.dtype.kind == "i" else array)
+            for name, array in inputs.items()
+        ]
+        wanted = [(layout.blobs[result.tensor], result, outputs[name]) for name, result in layout.in_order([*outputs])]
+        mat = self._ncnn.Mat
+        for row in range(self._batch(inputs)):
+            with layout.net.create_extractor() as extractor:
+                for blob, array in given:
+                    # a copy: what a layer does in its place would be done to the caller's array, or end the process
+                    if extractor.input(blob, mat(array[row] if array.ndim > 1 else array[row : row + 1]).clone()) != 0:
+                        raise RuntimeError("it does not take an input")
+                for blob, result, array in wanted:
+                    code, computed = extractor.extract(blob)
+                    if code != 0:
+                        raise RuntimeError(f"a layer ended with {code}")
+                    values = np.asarray(computed)
+                    if result.axes is not None:
+                        values = values.transpose(result.axes)
+                    np.copyto(array[row], values, casting="unsafe")
+
+    def _batch(self, inputs: Mapping[str, NDArray[Any]]) -> int:
+        return len(next(iter(inputs.values())))
+
+    def _output(self, layout: _Layout, name: str) -> tuple[Any, Result]:
+        if name not in self._outputs:
+            raise ValueError(f"there is no output '{name}'; this graph gives: {', '.join(self._outputs)}")
+        return self._outputs[name], layout.results[name]
+
+    def _fitting(self, inputs: Mapping[str, NDArray[Any]]) -> _Layout:
+        """The network for inputs of these sizes. Raises ValueError where they are not what the graph takes."""
+        if inputs.keys() != self._inputs.keys():
+            raise ValueError(f"the inputs are {', '.join(inputs)}, and this graph takes {', '.join(self._inputs)}")
+        for name, port in self._inputs.items():
+            array = inputs[name]
+            fits = len(array.shape) == len(port.shape) and all(
+                wanted is None or wanted == size for wanted, size in zip(port.shape, array.shape, strict=True)
+            )
+            if array.dtype != port.dtype or not fits or not array.flags.c_contiguous:
+                raise ValueError(
+                    f"'{name}' is {array.dtype} {list(array.shape)}, and this graph takes {port.dtype} "
+                    f"{['any' if size is None else size for size in port.shape]}"
+                )
+        if len({len(array) for array in inputs.values()}) != 1:
+            raise ValueError("the inputs are of different batches")
+        return self._layout(tuple(inputs[name].shape[1:] for name in self._inputs))
+
+    def _layout(self, shapes: tuple[Shape, ...]) -> _Layout:
+        found = self._layouts.get(shapes)
+        if found is not None:
+            return found
+        with self._loading:
+            if self._closed:
+                raise BackendError("The generator is closed; load it again.")
+            if shapes not in self._layouts:
+                while len(self._layouts) >= _MOST_LAYOUTS:
+                    del self._layouts[next(iter(self._layouts))]
+                self._layouts[shapes] = self._made(dict(zip(self._inputs, shapes, strict=True)))
+            return self._layouts[shapes]
+
+    def _made(self, shapes: Mapping[str, Shape]) -> _Layout:
+        whole = frozenset(name for name, port in self._inputs.items() if port.dtype in _WHOLE)
+        written, results = translate(self._graph, shapes, tuple(self._outputs), whole)
+        for name, port in self._outputs.items():
+            expected = port.shape[1:]
+            found = results[name].shape
+            if len(found) != len(expected) or any(
+                one not in (None, size) for one, size in zip(expected, found, strict=True)
+            ):
+                raise ValueError(f"its output '{name}' is said to be {list(expected)} and would be {list(found)}")
+        same = next((one for one in self._layouts.values() if one.text == written.text), None)
+        return _Layout(same.net if same else self._loaded(written), written, results)
+
+    def _loaded(self, written: Written) -> Any:
+        net = self._ncnn.Net()
+        net.opt.num_threads = self._threads
+        for half in _HALVES:
+            setattr(net.opt, half, False)
+        with tempfile.TemporaryDirectory(prefix="ganrt-ncnn-") as folder:  # it reads weights from files alone
+            weights = Path(folder) / "weights.bin"
+            with weights.open("wb") as file:
+                file.writelines(written.weights)
+            if net.load_param_mem(written.text) != 0 or net.load_model(str(weights)) != 0:
+                raise RuntimeError("it does not take the translation")
+        return net
+
+
+def _module() -> Any:
+    """ncnn, imported. Raises BackendUnavailable when it cannot be."""
+    unset = MODULE not in sys.modules and "GOMP_SPINCOUNT" not in os.environ
+    if unset:  # read when its OpenMP is loaded, by no other's
+        os.environ["GOMP_SPINCOUNT"] = _SPINS
+    try:
+        return import_module(MODULE)
+    except ImportError as problem:
+        raise BackendUnavailable(f"ncnn cannot be loaded ({problem}). Install it: {_INSTALL}") from problem
+    finally:
+        if unset:
+            del os.environ["GOMP_SPINCOUNT"]
