@@ -24,11 +24,10 @@ _CONVERT = "import sys, _tools; _tools.mnnconvert(sys.argv[1:])"
 def everything(made: League, stock: Path, feeds: Mapping[str, NDArray[np.generic]], folder: Path) -> list[str]:
     """Converts for "MNN" and "ncnn", and returns for which of them; `feeds` are inputs of one sample."""
     found = []
-    for label, wanted, convert in (("MNN", made.mnn, _mnn), ("ncnn", made.ncnn, _ncnn)):
+    for label, convert in (("MNN", _mnn), ("ncnn", _ncnn)):
         try:
-            if wanted:
-                convert(made, stock, feeds, folder)
-                found.append(label)
+            convert(made, stock, feeds, folder)
+            found.append(label)
         except (subprocess.SubprocessError, OSError, RuntimeError) as problem:
             print(f"  {label} does not convert it: {problem}", flush=True)
     return found
@@ -43,13 +42,14 @@ def _ncnn(made: League, stock: Path, feeds: Mapping[str, NDArray[np.generic]], f
     found = find_spec("pnnx")
     if found is None or found.origin is None:
         raise OSError("pnnx, its converter, is missing")
-    (sample,) = feeds.values()
+    samples = tuple(map(torch.from_numpy, feeds.values()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(made.sample.module, torch.from_numpy(sample), check_trace=False)
+        traced = torch.jit.trace(made.sample.module, samples, check_trace=False)
     traced.save(str(folder / "g.pt"))
-    shape = ",".join(map(str, sample.shape))
-    _run([str(Path(found.origin).parent / "pnnx"), "g.pt", f"inputshape=[{shape}]", "fp16=0"], folder)
+    kinds = {torch.int64: "i64"}
+    shapes = ",".join(f"[{','.join(map(str, one.shape))}]{kinds.get(one.dtype, '')}" for one in samples)
+    _run([str(Path(found.origin).parent / "pnnx"), "g.pt", f"inputshape={shapes}", "fp16=0"], folder)
 
 
 def _run(command: list[str], folder: Path) -> None:

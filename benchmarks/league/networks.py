@@ -21,13 +21,11 @@ __all__ = ["NETWORKS", "League", "build", "feeds"]
 
 
 class League(NamedTuple):
-    """`batches`: sizes of a call. `int8`, `mnn`, `ncnn`: who takes part."""
+    """`batches`: sizes of a call. `int8`: does that precision take part?"""
 
     sample: Sample
     batches: tuple[int, ...]
     int8: bool = False
-    mnn: bool = True
-    ncnn: bool = False
 
 
 NETWORKS = (
@@ -53,14 +51,14 @@ def build(name: str) -> League:
     if name == "dcgan28":
         torch.manual_seed(0)
         picture = Image(height=28, width=28, channels=1)
-        return League(Sample(lively(dcgan_mnist.Generator(100)), Spec((Latent(100),), picture)), (1, 8, 64), ncnn=True)
+        return League(Sample(lively(dcgan_mnist.Generator(100)), Spec((Latent(100),), picture)), (1, 8, 64))
     if name.startswith("stylegan2"):
         loaded = rosinality.load(_stylegan2(int(name.rpartition("-")[2])))
         return League(Sample(loaded.module, loaded.spec), (1, 8))
     made = sample(name)
     if made.spec.signals:
-        return League(made, (1,), ncnn=name != "hifigan")
-    return League(made, (1, 8) if name == "wavegan" else (1, 8, 64), int8=name == "face", ncnn=True)
+        return League(made, (1,))
+    return League(made, (1, 8) if name == "wavegan" else (1, 8, 64), int8=name == "face")
 
 
 def feeds(made: League, n: int) -> dict[str, NDArray[np.generic]]:

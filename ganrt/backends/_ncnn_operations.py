@@ -21,10 +21,10 @@ __all__ = ["Translation", "translate", "unknown"]
 
 _FLOAT = 1  # TensorProto.DataType
 _OPSET = 13  # from which on axes and bounds are inputs
-_SMALL_MAP = 1 << 20  # numbers of a constant picture
 _ADD, _SUB, _MUL, _DIV, _SUB_FROM, _DIVIDE = 0, 1, 2, 3, 7, 8
 _UNARY = {"Abs": 0, "Neg": 1, "Floor": 2, "Ceil": 3, "Sqrt": 5, "Exp": 7, "Log": 8, "Sin": 9, "Cos": 10,
           "Reciprocal": 15, "Round": 18}  # fmt: skip
+_MEAN = 3  # of ncnn's reductions
 _PADS = {"constant": 0, "edge": 1, "reflect": 2}
 
 
@@ -294,49 +294,90 @@ def _instance_norm(work: _Work, node: Node) -> None:
 
 
 def _arithmetic(work: _Work, node: Node) -> None:
-    """Add, Sub, Mul and Div: two tensors of one shape, or a tensor and a number, numbers for channels, or a map."""
-    kinds = {"Add": (_ADD, _ADD), "Sub": (_SUB, _SUB_FROM), "Mul": (_MUL, _MUL), "Div": (_DIV, _DIVIDE)}
-    straight, turned = kinds[node.operation]
-    constants = [name in work.constants for name in node.inputs]
-    if not any(constants):
+    """Add, Sub, Mul and Div: of tensors and constants, where one has a single row it is spread over the other's."""
+    straight, turned = {"Add": (_ADD, _ADD), "Sub": (_SUB, _SUB_FROM), "Mul": (_MUL, _MUL), "Div": (_DIV, _DIVIDE)}[
+        node.operation
+    ]
+    constants = [work.constants.get(name) for name in node.inputs]
+    if all(one is None for one in constants):
         one, other = map(work.tensor, node.inputs)
-        shape = work.shape(one)
-        if shape != work.shape(other):
-            raise _Untranslatable(f"{list(shape)} meets {list(work.shape(other))}")
-        work.layer(node, "BinaryOp", shape, {0: straight}, inputs=(one, other))
+        work.layer(node, "BinaryOp", _spread(work.shape(one), work.shape(other)), {0: straight}, inputs=(one, other))
         return
-    given, constant = node.inputs if constants[1] else node.inputs[::-1]
-    kind = straight if constants[1] else turned
-    array, shape = work.constants[constant], work.shape(given)
+    array = next(one for one in constants if one is not None)
+    first = constants[0] is None  # is it the tensor?
+    given = work.tensor(node.inputs[0 if first else 1])
+    shape = work.shape(given)
     if array.dtype != np.float32:
         raise _Untranslatable(f"it is over {array.dtype}")
-    extents = _like(array, shape)
     if array.size == 1:
-        parameters: dict[int, Parameter] = {0: kind, 1: 1, 2: float(array.reshape(()))}
-        work.layer(node, "BinaryOp", shape, parameters, inputs=(work.tensor(given),))
-    elif extents == (shape[0], *[1] * (len(shape) - 1)) and kind in (_ADD, _SUB, _MUL, _DIV):
-        array = array.ravel()
-        if kind in (_MUL, _DIV):
-            weights: tuple[NDArray[Any], ...] = (array if kind == _MUL else (1 / array).astype(np.float32),)
-        else:
-            weights = (np.ones_like(array), array if kind == _ADD else -array)
-        parameters = {0: shape[0], 1: len(weights) - 1}
-        work.layer(node, "Scale", shape, parameters, weights, inputs=(work.tensor(given),))
-    elif kind in (_ADD, _SUB, _MUL, _DIV) and prod(shape) <= _SMALL_MAP:
-        whole = work.memory(np.ascontiguousarray(np.broadcast_to(array.reshape(extents), shape)))
-        work.layer(node, "BinaryOp", shape, {0: kind}, inputs=(work.tensor(given), whole))
-    else:
-        raise _Untranslatable(f"a constant of {list(array.shape)} meets {list(shape)}")
+        parameters: dict[int, Parameter] = {0: straight if first else turned, 1: 1, 2: float(array.reshape(()))}
+        work.layer(node, "BinaryOp", shape, parameters, inputs=(given,))
+        return
+    extents = _like(array, shape)
+    if extents == (shape[0], *[1] * (len(shape) - 1)) and straight in (_ADD, _MUL):
+        weights: tuple[NDArray[Any], ...] = (array.ravel(),)
+        weights = weights if straight == _MUL else (np.ones_like(weights[0]), *weights)
+        work.layer(node, "Scale", shape, {0: shape[0], 1: len(weights) - 1}, weights, inputs=(given,))
+        return
+    held = work.memory(array.reshape(extents))
+    inputs = (given, held) if first else (held, given)
+    work.layer(node, "BinaryOp", _spread(shape, extents), {0: straight}, inputs=inputs)
 
 
 def _like(array: NDArray[Any], shape: Shape) -> Shape:
-    """The extents of a constant beside one sample of this shape, ones where it is spread."""
+    """The extents of a constant beside one sample of this shape."""
     extents = (*[1] * (len(shape) + 1 - array.ndim), *array.shape)
     if len(extents) != len(shape) + 1 or extents[0] != 1:
         raise _Untranslatable(f"a constant of {list(array.shape)} meets {list(shape)}")
-    if any(extent not in (1, size) for extent, size in zip(extents[1:], shape, strict=True)):
-        raise _Untranslatable(f"a constant of {list(array.shape)} meets {list(shape)}")
     return extents[1:]
+
+
+def _spread(one: Shape, other: Shape) -> Shape:
+    """What comes of two shapes of as many axes."""
+    if len(one) != len(other) or any(a != b and 1 not in (a, b) for a, b in zip(one, other, strict=True)):
+        raise _Untranslatable(f"{list(one)} meets {list(other)}")
+    return tuple(map(max, one, other))
+
+
+def _tile(work: _Work, node: Node) -> None:
+    repeats = work.whole(node, 1) or []
+    _repeat(work, node, repeats)
+
+
+def _expand(work: _Work, node: Node) -> None:
+    shape, wanted = work.shape(node.inputs[0]), work.whole(node, 1) or []
+    wanted = [*[1] * (len(shape) + 1 - len(wanted)), *wanted]
+    repeats = [1] if wanted[0] == 1 else []
+    for size, one in zip(shape, wanted[1:], strict=False):
+        if 1 not in (size, one) and size != one:
+            raise _Untranslatable(f"{list(shape)} becomes {wanted}")
+        repeats.append(one if size == 1 else 1)
+    _repeat(work, node, repeats)
+
+
+def _repeat(work: _Work, node: Node, repeats: list[int]) -> None:
+    """A tensor so often behind itself, along at most one axis."""
+    shape = work.shape(node.inputs[0])
+    axes = [axis for axis, count in enumerate(repeats) if count != 1]
+    if len(repeats) != len(shape) + 1 or axes[:1] == [0] or len(axes) > 1 or min(repeats) < 1:
+        raise _Untranslatable("it does not keep the samples apart")
+    if not axes:
+        work.view(node, None)
+        return
+    axis, count = axes[0] - 1, repeats[axes[0]]
+    size = (*shape[:axis], shape[axis] * count, *shape[axis + 1 :])
+    work.layer(node, "Concat", size, {0: axis}, inputs=(work.tensor(node.inputs[0]),) * count)
+
+
+def _mean(work: _Work, node: Node) -> None:
+    shape, axes = work.shape(node.inputs[0]), work.whole(node, 1)
+    over = sorted({axis % (len(shape) + 1) - 1 for axis in axes or ()})
+    kept = bool(node.attributes.get("keepdims", 1))
+    if not over or over[0] < 0 or not (kept or len(over) < len(shape)):
+        raise _Untranslatable("it does not keep the samples apart")
+    sizes = [1 if axis in over else size for axis, size in enumerate(shape) if kept or axis not in over]
+    parameters: dict[int, Parameter] = {0: _MEAN, 1: 0, 3: over, 4: int(kept), 5: 1}
+    work.layer(node, "Reduction", tuple(sizes), parameters)
 
 
 def _reshape(work: _Work, node: Node) -> None:
@@ -508,6 +549,7 @@ _OPERATIONS: dict[str, Callable[[_Work, Node], None]] = {
     "DepthToSpace": _depth_to_space,
     "Div": _arithmetic,
     "Elu": _elu,
+    "Expand": _expand,
     "Flatten": _flatten,
     "Gather": _gather,
     "Gemm": _gemm,
@@ -518,6 +560,7 @@ _OPERATIONS: dict[str, Callable[[_Work, Node], None]] = {
     "Mul": _arithmetic,
     "PRelu": _prelu,
     "Pad": _pad,
+    "ReduceMean": _mean,
     "Relu": _relu,
     "Reshape": _reshape,
     "Resize": _resize,
@@ -526,6 +569,7 @@ _OPERATIONS: dict[str, Callable[[_Work, Node], None]] = {
     "Squeeze": _squeeze,
     "Sub": _arithmetic,
     "Tanh": _same("TanH"),
+    "Tile": _tile,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
     **dict.fromkeys(_UNARY, _unary),

@@ -178,24 +178,51 @@ def test_halves_are_rounded_to_even():
 
 @st.composite
 def arithmetic(draw):
+    """A tensor and a constant, or two tensors, each axis of either perhaps a single row."""
     rank, seed = draw(st.integers(1, 3)), draw(st.integers(0, 99))
-    shape = [draw(channels), *[draw(small) for _ in range(rank - 1)]]
-    kind = draw(st.sampled_from(["number", "channels", "map", "tensor"]))
+    whole = [draw(channels), *[draw(small) for _ in range(rank - 1)]]
+    one, other = ([draw(st.sampled_from([size, size, 1])) for size in whole] for _ in range(2))
     operation = draw(st.sampled_from(["Add", "Sub", "Mul", "Div"]))
-    extents = {"number": [], "channels": [1, shape[0], *[1] * (rank - 1)], "map": shape, "tensor": []}[kind]
-    weights = {} if kind == "tensor" else {"a": np.abs(numbers(seed, *extents)) + np.float32(0.5)}
-    names = ["x", "x"] if kind == "tensor" else ["x", "a"]
-    if kind in ("number", "tensor") or operation in ("Add", "Mul"):
-        names = draw(st.permutations(names))
-    node = helper.make_node(operation, names, ["y"])
-    data = model([node], {"x": ["n", *shape]}, {"y": ["n", *shape]}, weights)
-    return data, {"x": np.abs(numbers(seed + 1, 2, *shape)) + np.float32(0.5)}
+    inputs, weights = {"x": ["n", *one]}, {}
+    feeds = {"x": np.abs(numbers(seed, 2, *one)) + np.float32(0.5)}
+    held = np.abs(numbers(seed + 1, *(other if draw(st.booleans()) else [1, *other]))) + np.float32(0.5)
+    if draw(st.booleans()):
+        weights["a"] = np.float32(1.5) if draw(st.booleans()) else held
+    else:
+        inputs["a"] = ["n", *other]
+        feeds["a"] = np.abs(numbers(seed + 1, 2, *other)) + np.float32(0.5)
+    nodes = [node(operation, draw(st.permutations(["x", "a"])), ["y"])]
+    return model(nodes, inputs, {"y": ["n", *[None] * rank]}, weights), feeds
 
 
 @FEW
 @given(arithmetic())
-def test_arithmetic_with_tensors_numbers_channels_and_maps_is_what_onnx_says(case):
+def test_arithmetic_between_tensors_and_constants_of_fitting_shapes_is_what_onnx_says(case):
     same(*case)
+
+
+@FEW
+@given(st.integers(0, 99), channels, small, small, st.sampled_from(["Tile", "Expand"]), st.integers(0, 3), small)
+def test_repeating_along_an_axis_is_what_onnx_says(seed, width, high, wide, operation, axis, count):
+    shape, repeats = [width, high, wide], [1, 1, 1, 1]
+    if axis:
+        repeats[axis] = count
+        shape[axis - 1] = 1 if operation == "Expand" else shape[axis - 1]
+    data = model([node(operation, ["x", "r"], ["y"])], {"x": ["n", *shape]}, {"y": ["n", None, None, None]},
+                 {"r": np.array(repeats)})  # fmt: skip
+    same(data, {"x": numbers(seed, 2, *shape)})
+
+
+@FEW
+@given(st.integers(0, 99), st.lists(small, min_size=1, max_size=3), st.sets(st.integers(1, 3), min_size=1),
+       st.booleans())  # fmt: skip
+def test_means_are_what_onnx_says(seed, shape, axes, kept):
+    axes = sorted({axis for axis in axes if axis <= len(shape)} or {1})
+    kept = kept or len(axes) == len(shape)
+    rank = len(shape) if kept else len(shape) - len(axes)
+    data = model([node("ReduceMean", ["x", "a"], ["y"], keepdims=int(kept))], {"x": ["n", *shape]},
+                 {"y": ["n", *[None] * rank]}, {"a": np.array(axes)})  # fmt: skip
+    same(data, {"x": numbers(seed, 2, *shape)})
 
 
 @FEW

@@ -14,8 +14,9 @@ from ._answer import drawing, keep, load, pixels
 
 
 def make(n: int, inputs: str, answer: str, folder: str, bundle: str) -> Callable[[], object]:
-    spec, feeds = Bundle.open(bundle).manifest.spec, load(inputs)
-    (samples,), draw = feeds.values(), drawing(feeds, spec)
+    spec = Bundle.open(bundle).manifest.spec
+    feeds = load(inputs)
+    draw = drawing(feeds, spec)
     net = ncnn.Net()
     net.opt.num_threads = usable_cores()
     for halved in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
@@ -23,14 +24,16 @@ def make(n: int, inputs: str, answer: str, folder: str, bundle: str) -> Callable
     net.load_param(f"{folder}/g.ncnn.param")
     net.load_model(f"{folder}/g.ncnn.bin")
 
-    def one(sample: np.ndarray) -> np.ndarray:
+    def one(row: int) -> np.ndarray:
         with net.create_extractor() as extractor:
-            extractor.input("in0", ncnn.Mat(sample))
+            for number, array in enumerate(feeds.values()):
+                given = np.atleast_1d(array[row])
+                extractor.input(f"in{number}", ncnn.Mat(given.astype(np.int32) if given.dtype == np.int64 else given))
             code, result = extractor.extract("out0")
             if code != 0:
                 raise SystemExit(f"ncnn failed with {code}")
             return np.array(result)
 
-    run = lambda: np.stack([one(sample) for sample in samples])  # noqa: E731
+    run = lambda: np.stack([one(row) for row in range(n)])  # noqa: E731
     keep(answer, run())
     return lambda: (draw(), pixels(run(), spec))
