@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
-__all__ = ["LARGEST", "Piece", "plan", "sized_to_serve"]
+__all__ = ["LARGEST", "Piece", "plan", "sized_to_serve", "two_at_a_time"]
 
 LARGEST = 64  # samples a call where nothing was measured
 _WORTH = 0.98  # another way must save 2 % to be worth it
 _SEVERAL = 0.95  # and several calls 5 %: of many sizes, one was measured in a lucky moment
 _time = itemgetter(0)  # of calls and how long they take
+_STREAMED = 0.9  # of its time is what a way of several streams costs, once two batches fill the gaps of each other
 _SERVED_MS = 5.0  # of computing: a batch so long hardly feels what it costs to gather one and to hand it out
 
 
@@ -96,6 +97,20 @@ def sized_to_serve(costs: Mapping[str, Mapping[int, float]], preferred: str) -> 
     if way not in costs:
         return LARGEST
     return min(LARGEST, size * math.ceil(_SERVED_MS / _cost(costs[way], size)))
+
+
+def two_at_a_time(
+    costs: Mapping[str, Mapping[int, float]], streamed: Collection[str]
+) -> dict[str, Mapping[int, float]]:
+    """The table for an engine that has a second batch while it computes the first; `streamed`: ways of several streams.
+
+    One stream on all cores waits for each of them after every operation, and a core that gathers the next batch or
+    hands out the last holds it up. Several streams wait for nobody while there is another batch.
+    """
+    return {
+        way: {size: ms * _STREAMED for size, ms in table.items()} if way in streamed else table
+        for way, table in costs.items()
+    }
 
 
 def _cost(table: Mapping[int, float], size: int) -> float:

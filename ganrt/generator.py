@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
@@ -17,7 +18,7 @@ from .backends.acceptance import References, hold
 from .backends.base import GRAPH_OF, Graph, Options, Session, SessionInfo
 from .backends.chain import Chain, W
 from .backends.choose import SIZES, Choice, Effort, Way, choose, ways
-from .batching import LARGEST, Piece, plan, sized_to_serve
+from .batching import LARGEST, Piece, plan, sized_to_serve, two_at_a_time
 from .bundle import Bundle
 from .environment import usable_cores
 from .errors import ArgumentError, BackendError
@@ -298,10 +299,12 @@ class Generator:
         from .serving import BatchServer
 
         port = self._port(output)
-        size = sized_to_serve(self._choice.costs, self._preferred) if max_batch is None else max_batch
+        costs = two_at_a_time(self._choice.costs, [way.name for way in self._choice.ways.values() if way.streams > 1])
+        pieces = lru_cache(1024)(lambda n: plan(n, costs, self._preferred))
+        size = sized_to_serve(costs, self._preferred) if max_batch is None else max_batch
         return BatchServer(
             self._spec,
-            lambda feeds, n: self._compute(_rows(feeds), 0, n, port),
+            lambda feeds, n: self._compute(_rows(feeds), 0, n, port, pieces(n)),
             max_batch=size,
             max_delay=max_delay,
             max_queue=128 * size if max_queue is None else max_queue,
@@ -492,9 +495,12 @@ class Generator:
     ) -> None:
         self.close()
 
-    def _compute(self, feeds: Feeds, offset: int, n: int, port: Port) -> NDArray[Any]:
+    def _compute(
+        self, feeds: Feeds, offset: int, n: int, port: Port, pieces: Sequence[Piece] | None = None
+    ) -> NDArray[Any]:
+        """`pieces`: the engine calls, by default those that are fastest with the engine to themselves."""
         try:
-            pieces = self._plan(n)
+            pieces = pieces or self._plan(n)
             first = self._session(pieces[0].way)
             result = first.empty((n, *port.shape[1:]), port.dtype)  # type: ignore[arg-type]
         except MemoryError as problem:

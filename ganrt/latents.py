@@ -181,6 +181,9 @@ def _line(first: NDArray[np.float32], last: NDArray[np.float32], fractions: NDAr
 
 def check_range(seed: int, start: int, count: int) -> None:
     """Raises ArgumentError unless seed, start and count are whole numbers in range."""
+    whole = type(seed) is type(start) is type(count) is int
+    if whole and 0 <= seed <= MAX_SEED and start >= 0 <= count and start + count <= _MAX_INDEX:
+        return  # as nearly always
     for name, value, highest in (("seed", seed, MAX_SEED), ("start", start, _MAX_INDEX), ("n", count, _MAX_INDEX)):
         if type(value) is not int and (isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer))):
             raise ArgumentError(f"{name} must be a whole number, not {_shown(value)}.")

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ganrt import ArgumentError, BackendError, BatchServer, BusyError, ClosedError, Generator
-from ganrt.batching import sized_to_serve
+from ganrt.batching import plan, sized_to_serve, two_at_a_time
 from ganrt.latents import Draws, together
 
 
@@ -44,14 +44,15 @@ class Gated:
 
     def __init__(self, generator):
         self.generator, self.open, self.entered, self.calls = generator, threading.Event(), threading.Event(), []
-        self.problems = []  # raised by the next calls, in turn
+        self.problems = []  # of the next calls, in turn
 
     def __call__(self, feeds, n):
+        problem = self.problems.pop(0) if self.problems else None
         self.calls.append(n)
         self.entered.set()
         assert self.open.wait(20)
-        if self.problems:
-            raise self.problems.pop(0)
+        if problem is not None:
+            raise problem
         return self.generator.run(feeds)[self.generator.spec.output.name]
 
 
@@ -164,7 +165,26 @@ def test_a_request_that_does_not_fit_into_a_batch_comes_first_in_the_next(gate):
         for n in (3, 2, 2, 4, 1):
             server.submit(n)
         gate.open.set()
-    assert gate.calls == [1, 3, 4, 4, 1]
+    assert gate.calls[:2] == [1, 3]
+    assert sorted(gate.calls[2:]) == [1, 4, 4]
+
+
+def test_a_full_batch_enters_the_engine_beside_another_and_one_that_may_still_grow_does_not(gate):
+    with gated(gate, max_batch=3) as server:
+        first = server.submit()
+        assert gate.entered.wait(10)
+        gate.entered.clear()
+        server.submit(2)
+        assert not gate.entered.wait(0.2)
+        second = server.submit(1)
+        assert gate.entered.wait(10)
+        server.submit(3)  # a third waits outside
+        time.sleep(0.1)
+        assert gate.calls == [1, 3]
+        assert not first.done()
+        gate.open.set()
+        assert_alike(second.result(10), gate.generator.sample())
+    assert gate.calls == [1, 3, 3]
 
 
 def test_results_of_one_batch_do_not_share_memory(generator):
@@ -438,3 +458,18 @@ def test_a_batch_is_as_long_as_five_milliseconds_and_no_longer_than_it_must_be(m
     assert 1 <= size <= 64
     if max(ms) == min(ms):
         assert size == 64  # a call costs the same whatever its size
+
+
+@given(
+    one=st.floats(1, 100),
+    side_by_side=st.floats(1, 100),
+)
+def test_a_server_takes_streams_where_they_are_about_as_fast_as_one(one, side_by_side):
+    costs = {"one": {1: 10.0, 64: one}, "streams": {1: 20.0, 64: side_by_side}}
+    ((way, size),) = plan(64, two_at_a_time(costs, ["streams"]), "one")
+    assert size == 64
+    if side_by_side < one:
+        assert way == "streams"
+    if side_by_side > 1.12 * one:
+        assert way == "one"
+    assert two_at_a_time(costs, []) == costs
