@@ -9,7 +9,7 @@ and lose at another, so the measurement is a table, and `batching` decides call 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 
 import msgspec
@@ -27,13 +27,14 @@ __all__ = ["SIZES", "Choice", "Effort", "Way", "choose", "ways"]
 SIZES = (1, 2, 4, 8, 16, 32, 64)  # batches measured, and the largest is the largest chunk
 _TRIAL = (1, 8)  # batches that a way must be good at, one of them, to be measured at all
 _FAR, _FAR_OFF = 1.5, 2.5  # times the best: not worth measuring further, and not even thoroughly
+_NEAR = 1.15  # times the best: worth measuring after a few turns
 _CALL_S = 0.25  # a batch that takes longer is not worth measuring twice as large
 _LOWER = 0.95  # a lower precision must save 5 % somewhere to be worth its error
 _SHARES = 3  # ways that the time of a first load is for; more share it
 _TURNS = 3  # from which a median says more than the least time
 _STREAMED = 2  # ways that a first load tries in streams
 _SHORT_MS = 1.0  # a call so short may lose more by waking threads than it gains
-_VERSION = 4  # of the record
+_VERSION = 5  # of the record, and of what engines are given
 _AUTO = ("fp32", "bf16")  # what a CPU gains by, and the default gate lets pass
 
 
@@ -201,25 +202,41 @@ def _measure(
     spent = dict.fromkeys(sizes, 0.0)
     while (started := time.perf_counter()) < deadline:
         size = min(sizes, key=spent.__getitem__)
-        turns[size].append({name: _time_call(session, references, size) for name, session in live.items()})
+        near = _near(choice.costs, live, size, len(turns[size]))
+        turns[size].append({name: _time_call(live[name], references, size) for name in near})
+        for name, took in turns[size][-1].items():
+            choice.costs[name][size] = min(choice.costs[name][size], took)
         spent[size] += time.perf_counter() - started
     for size, some in turns.items():
-        for name in live:
-            table = choice.costs[name]
-            table[size] = (
-                _level(name, some) if len(some) >= _TURNS else min([table[size], *(one[name] for one in some)])
-            )
+        if len(some) >= _TURNS:
+            for name, level in _levels(some).items():
+                choice.costs[name][size] = level
     choice.costs = {name: table for name, table in choice.costs.items() if _worth(choice, name)}
 
 
-def _level(name: str, turns: list[dict[str, float]]) -> float:
-    """Milliseconds of a way from several turns.
+def _near(costs: Mapping[str, Mapping[int, float]], names: Iterable[str], size: int, turns: int) -> list[str]:
+    """Those that may still be the fastest at this size: the others' turns are better spent on them.
+
+    Nobody who was left out once comes back, since the least times only fall.
+    """
+    least = min(costs[name][size] for name in names)
+    near = _FAR if turns < _TURNS else _NEAR
+    return [name for name in names if costs[name][size] <= near * least]
+
+
+def _levels(turns: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Milliseconds of the ways that had all turns.
 
     What else goes on here slows whole turns and single calls: a way's level is the median of its share of the turns'
     middles, and their least middle.
     """
-    middles = [median(turn.values()) for turn in turns]
-    return min(middles) * median([turn[name] / middle for turn, middle in zip(turns, middles, strict=True)])
+    names = turns[-1].keys()
+    middles = [median(turn[name] for name in names) for turn in turns]
+    least = min(middles)
+    return {
+        name: least * median([turn[name] / middle for turn, middle in zip(turns, middles, strict=True)])
+        for name in names
+    }
 
 
 def _fewer_threads(choice: Choice, good: list[str], threads: int, effort: Effort) -> list[tuple[str, Way]]:

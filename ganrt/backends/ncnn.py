@@ -35,9 +35,9 @@ __all__ = ["MODULE", "NAME", "available", "open_session", "precisions"]
 
 NAME, MODULE = "ncnn", "ncnn"
 _INSTALL = "pip install 'ganrt[ncnn]'"
-# threads look so often for what comes next, 0.2 ms, before they sleep; by default 15 ms, and then where other programs
+# threads look so often for what comes next, 1 ms, before they sleep; by default 15 ms, and then where other programs
 # compute too, a call waits for threads that look on: 260 ms were seen for a call of 0.4
-_SPINS = "4000"
+_SPINS = "20000"
 _FLOATS, _WHOLE = ("float32",), ("int64", "int32")
 _FEW = 4  # channels of a picture
 _MOST_LAYOUTS = 4  # sizes of open inputs for which networks are kept
