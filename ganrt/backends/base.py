@@ -22,6 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 from ..bundle import Bundle
 from ..errors import BackendError
 from ..manifest import Precision
+from ..spec import Port
 
 __all__ = [
     "GRAPH_OF",
@@ -35,6 +36,7 @@ __all__ = [
     "Options",
     "Session",
     "SessionInfo",
+    "check_inputs",
     "translated",
 ]
 
@@ -121,6 +123,22 @@ def translated(engine: str, what: str, *, line: int = 0) -> Iterator[None]:
     except Exception as problem:
         lines = [said for said in str(problem).splitlines() if said.strip()]
         raise BackendError(f"{engine} {what}: {lines[line] if lines else type(problem).__name__}") from problem
+
+
+def check_inputs(arrays: Mapping[str, NDArray[Any]], ports: Mapping[str, Port]) -> None:
+    """Raises ValueError unless these are the inputs that a graph takes: an engine that does not look reads anything."""
+    if arrays.keys() != ports.keys():
+        raise ValueError(f"the inputs are {', '.join(arrays)}, and this graph takes {', '.join(ports)}")
+    for name, array in arrays.items():
+        port = ports[name]
+        fits = len(array.shape) == len(port.shape) and all(
+            wanted is None or wanted == size for wanted, size in zip(port.shape, array.shape, strict=True)
+        )
+        if array.dtype != port.dtype or not fits:
+            raise ValueError(
+                f"'{name}' is {array.dtype} {list(array.shape)}, and this graph takes {port.dtype} "
+                f"{['any' if size is None else size for size in port.shape]}"
+            )
 
 
 class Session(Protocol):

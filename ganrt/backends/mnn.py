@@ -33,7 +33,7 @@ from ..spec import Port
 from ._mnn_convert import Converted, Library, Trial, attempt, convert
 from ._mnn_lane import Lane, Shapes
 from ._mnn_process import INSTALL, unloadable
-from .base import Availability, Graph, Options, SessionInfo, translated
+from .base import Availability, Graph, Options, SessionInfo, check_inputs, translated
 
 __all__ = ["MODULE", "NAME", "available", "open_session", "precisions"]
 
@@ -196,18 +196,9 @@ class MnnSession:
 
     def _check(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """MNN reads what it is given as whatever it expects, so that is seen to here."""
-        if inputs.keys() != self._inputs.keys():
-            raise ValueError(f"the inputs are {', '.join(inputs)}, and this graph takes {', '.join(self._inputs)}")
+        check_inputs(inputs, self._inputs)
         for name, array in inputs.items():
             port = self._inputs[name]
-            fits = len(array.shape) == len(port.shape) and all(
-                wanted is None or wanted == size for wanted, size in zip(port.shape, array.shape, strict=True)
-            )
-            if array.dtype != port.dtype or not fits:
-                raise ValueError(
-                    f"'{name}' is {array.dtype} {list(array.shape)}, and this graph takes {port.dtype} "
-                    f"{['any' if size is None else size for size in port.shape]}"
-                )
             if port.dtype == "int64" and array.size and not -(2**31) <= array.min() <= array.max() < 2**31:
                 raise ValueError(f"'{name}' holds numbers beyond 32 bits, which MNN does not compute with")
 

@@ -28,7 +28,7 @@ from ..onnx_graph import read_onnx_graph
 from ..onnx_header import read_onnx_header
 from ._ncnn_network import Shape, Written
 from ._ncnn_operations import Result, translate, unknown
-from .base import Availability, Graph, Options, SessionInfo, translated
+from .base import Availability, Graph, Options, SessionInfo, check_inputs, translated
 from .streams import Streams
 
 __all__ = ["MODULE", "NAME", "available", "open_session", "precisions"]
@@ -169,18 +169,9 @@ class NcnnSession:
 
     def _fitting(self, inputs: Mapping[str, NDArray[Any]]) -> _Layout:
         """The network for inputs of these sizes. Raises ValueError where they are not what the graph takes."""
-        if inputs.keys() != self._inputs.keys():
-            raise ValueError(f"the inputs are {', '.join(inputs)}, and this graph takes {', '.join(self._inputs)}")
-        for name, port in self._inputs.items():
-            array = inputs[name]
-            fits = len(array.shape) == len(port.shape) and all(
-                wanted is None or wanted == size for wanted, size in zip(port.shape, array.shape, strict=True)
-            )
-            if array.dtype != port.dtype or not fits or not array.flags.c_contiguous:
-                raise ValueError(
-                    f"'{name}' is {array.dtype} {list(array.shape)}, and this graph takes {port.dtype} "
-                    f"{['any' if size is None else size for size in port.shape]}"
-                )
+        check_inputs(inputs, self._inputs)
+        if not all(array.flags.c_contiguous for array in inputs.values()):
+            raise ValueError("an input is a view that is not contiguous")
         if len({len(array) for array in inputs.values()}) != 1:
             raise ValueError("the inputs are of different batches")
         return self._layout(tuple(inputs[name].shape[1:] for name in self._inputs))
