@@ -21,7 +21,7 @@ check: .venv/installed ## formatter, linter, types, import contracts
 	.venv/bin/lint-imports
 
 unit: .venv/installed ## the tests; `make unit PYTEST="-m slow"` runs the long ones
-	.venv/bin/pytest -n auto $(PYTEST)
+	GOMP_SPINCOUNT=100 .venv/bin/pytest -n auto $(PYTEST) # threads that look for work would hold up the other workers
 
 wheel: .venv/installed ## the wheel, installed without the build side in an environment of its own
 	rm -rf dist .venv-wheel
