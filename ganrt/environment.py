@@ -35,6 +35,14 @@ _FEATURES = {
     "sve": "SVE",
 }
 
+# what an engine is installed as
+ENGINE_PACKAGES = {
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "openvino": ("openvino",),
+    "ncnn": ("ncnn",),
+    "mnn": ("MNN",),
+}
+
 # distributions that matter, and the module each installs
 PACKAGES = {
     "numpy": "numpy",

@@ -1,7 +1,7 @@
 """The little that must be known of an ONNX file before an engine sees it: its ports, metadata, external data.
 
-Reads ModelProto (onnx.proto3, IR versions 3 and up) and skips everything else, weights
-included; nothing is executed and nothing is resolved on disk. The runtime does not need the `onnx` package for this.
+Reads ModelProto (onnx.proto3, IR versions 3 and up) and skips everything else, weights included; nothing is executed
+and nothing is resolved on disk. The runtime does not need the `onnx` package for this.
 What two protobuf readers could understand differently (a graph given twice, an overlong tag) is refused, so that the
 engine cannot see another model than the one checked here.
 """

@@ -8,6 +8,7 @@ its shape, worked out in `_ncnn_operations`, and the names in the text are made 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -39,11 +40,19 @@ class Layer(NamedTuple):
 
 
 class Written(NamedTuple):
-    """`text` is ncnn's .param, `weights` its .bin in parts; `blobs`: what the text calls each tensor."""
+    """`text` is ncnn's .param; `blobs`: what the text calls each tensor."""
 
     text: str
-    weights: list[memoryview]
     blobs: dict[str, str]
+    layers: list[Layer]
+
+    def weights(self) -> Iterator[memoryview]:
+        """ncnn's .bin in parts; made when asked for, since networks of other sizes have the same."""
+        for layer in self.layers:
+            if layer.tagged:
+                yield memoryview(bytes(4))
+            for array in layer.weights:
+                yield np.ascontiguousarray(array, "<f4").data
 
 
 class Network:
@@ -62,7 +71,7 @@ class Network:
         layers = _fused(_needed(self.layers, outputs), outputs)
         uses = Counter(name for layer in layers for name in layer.inputs)
         blobs = {layer.output: f"b{number}" for number, layer in enumerate(layers)}
-        lines, weights, taken = list[str](), list[memoryview](), Counter[str]()
+        lines, taken = list[str](), Counter[str]()
         made = 0
         for number, layer in enumerate(layers):
             inputs = list[str]()
@@ -77,10 +86,7 @@ class Network:
                 names = [f"{blob}_{part}" for part in range(parts)]
                 lines.append(" ".join(["Split", f"s{number}", "1", str(parts), blob, *names]))
                 made += parts
-            for index, array in enumerate(layer.weights):
-                weights += [memoryview(bytes(4))] if layer.tagged and index == 0 else []
-                weights.append(np.ascontiguousarray(array, "<f4").data)
-        return Written(f"{_MAGIC}\n{len(lines)} {made}\n" + "\n".join(lines) + "\n", weights, blobs)
+        return Written(f"{_MAGIC}\n{len(lines)} {made}\n" + "\n".join(lines) + "\n", blobs, layers)
 
 
 def _needed(layers: list[Layer], outputs: set[str]) -> list[Layer]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..onnx_graph import Node, OnnxGraph
 from ._ncnn_network import Layer, Network, Parameter, Shape, Written
 
-__all__ = ["Translation", "translate", "unknown"]
+__all__ = ["Translation", "check_operations", "translate"]
 
 _FLOAT = 1  # TensorProto.DataType
 _OPSET = 13  # from which on axes and bounds are inputs
@@ -43,9 +43,11 @@ class Translation(NamedTuple):
     results: dict[str, Result]
 
 
-def unknown(graph: OnnxGraph) -> str | None:
-    """The first operation of `graph` that is never translated."""
-    return next((node.operation for node in graph.nodes if node.operation not in _OPERATIONS), None)
+def check_operations(graph: OnnxGraph) -> None:
+    """Raises ValueError for an operation that is never translated, whatever its sizes."""
+    for node in graph.nodes:
+        if node.operation not in _OPERATIONS:
+            raise ValueError(f"ganrt does not translate the operation {node.operation} for it")
 
 
 def translate(
@@ -53,7 +55,7 @@ def translate(
 ) -> Translation:
     """The network for inputs of these shapes, the batch left out; those named in `whole` are integers.
 
-    Raises ValueError with what cannot be done.
+    The graph has passed `check_operations`. Raises ValueError with what cannot be done.
     """
     if graph.opset < _OPSET:
         raise ValueError(f"it is written in opset {graph.opset}, and opsets from {_OPSET} on are translated")
@@ -61,11 +63,8 @@ def translate(
     for name, shape in inputs.items():
         work.network.add(Layer("Input", (), name, {}), shape)
     for node in graph.nodes:
-        method = _OPERATIONS.get(node.operation)
-        if method is None:
-            raise ValueError(f"ganrt does not translate the operation {node.operation} for it")
         try:
-            method(work, node)
+            _OPERATIONS[node.operation](work, node)
         except _Untranslatable as problem:
             raise ValueError(f"ganrt does not translate this {node.operation} for it ({problem})") from problem
     results = {name: work.result(name) for name in outputs}

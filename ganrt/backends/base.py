@@ -20,6 +20,7 @@ import msgspec
 from numpy.typing import DTypeLike, NDArray
 
 from ..bundle import Bundle
+from ..environment import fingerprint, package
 from ..errors import BackendError
 from ..manifest import Precision
 from ..spec import Port
@@ -37,6 +38,8 @@ __all__ = [
     "Session",
     "SessionInfo",
     "check_inputs",
+    "check_output",
+    "look_up",
     "translated",
 ]
 
@@ -110,6 +113,14 @@ class SessionInfo(msgspec.Struct, frozen=True):
     streams: int = 1
 
 
+def look_up(engine: str, module: str, install: str, *distributions: str) -> Availability:
+    """Whether an engine is installed, without importing it; its version is that of the first distribution there is."""
+    if fingerprint(module) is None:
+        return Availability(False, f"{engine} is not installed", install)
+    version = next((found for name in distributions if (found := package(name).version)), None)
+    return Availability(True, f"{engine} {version}", install, version)
+
+
 @contextmanager
 def translated(engine: str, what: str, *, line: int = 0) -> Iterator[None]:
     """Around every call of an engine: its exceptions as BackendError("<engine> <what>: <its words>"), its own as cause.
@@ -139,6 +150,14 @@ def check_inputs(arrays: Mapping[str, NDArray[Any]], ports: Mapping[str, Port]) 
                 f"'{name}' is {array.dtype} {list(array.shape)}, and this graph takes {port.dtype} "
                 f"{['any' if size is None else size for size in port.shape]}"
             )
+
+
+def check_output(name: str, array: NDArray[Any], dtype: str, shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless the caller's array can hold this output."""
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(
+            f"the output '{name}' is {dtype} {list(shape)}, and the array for it is {array.dtype} {list(array.shape)}"
+        )
 
 
 class Session(Protocol):

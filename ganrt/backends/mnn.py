@@ -26,14 +26,14 @@ import msgspec
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..environment import fingerprint, package, usable_cores
+from ..environment import usable_cores
 from ..errors import BackendError, BackendUnavailable
 from ..onnx_header import read_onnx_header
 from ..spec import Port
 from ._mnn_convert import Converted, Library, Trial, attempt, convert
 from ._mnn_lane import Lane, Shapes
 from ._mnn_process import INSTALL, unloadable
-from .base import Availability, Graph, Options, SessionInfo, check_inputs, translated
+from .base import Availability, Graph, Options, SessionInfo, check_inputs, check_output, look_up, translated
 
 __all__ = ["MODULE", "NAME", "available", "open_session", "precisions"]
 
@@ -52,10 +52,7 @@ _sessions: weakref.WeakSet[MnnSession] = weakref.WeakSet()
 
 def available() -> Availability:
     """Whether MNN is installed, without importing it."""
-    if fingerprint(MODULE) is None:
-        return Availability(False, "MNN is not installed", INSTALL)
-    version = package("MNN").version
-    return Availability(True, f"MNN {version}", INSTALL, version)
+    return look_up("MNN", MODULE, INSTALL, "MNN")
 
 
 def precisions() -> tuple[str, ...]:
@@ -133,11 +130,7 @@ class MnnSession:
         with translated("MNN", "failed while running"), self._computed(inputs, [*outputs]) as results:
             for name, array in outputs.items():
                 port, result = self._output(name, results)
-                if array.dtype != port.dtype or array.shape != result.shape:
-                    raise ValueError(
-                        f"the output '{name}' is {port.dtype} {list(result.shape)}, and the array for it is "
-                        f"{array.dtype} {list(array.shape)}"
-                    )
+                check_output(name, array, port.dtype, result.shape)
                 _convert(result, array)
 
     def evaluate(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:

@@ -22,13 +22,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..environment import fingerprint, package
 from ..errors import BackendError, BackendUnavailable
 from ..onnx_graph import read_onnx_graph
 from ..onnx_header import read_onnx_header
 from ._ncnn_network import Shape, Written
-from ._ncnn_operations import Result, translate, unknown
-from .base import Availability, Graph, Options, SessionInfo, check_inputs, translated
+from ._ncnn_operations import Result, check_operations, translate
+from .base import Availability, Graph, Options, SessionInfo, check_inputs, check_output, look_up, translated
 from .streams import Streams
 
 __all__ = ["MODULE", "NAME", "available", "open_session", "precisions"]
@@ -46,10 +45,7 @@ _HALVES = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf
 
 def available() -> Availability:
     """Whether ncnn is installed, without importing it."""
-    if fingerprint(MODULE) is None:
-        return Availability(False, "ncnn is not installed", _INSTALL)
-    version = package("ncnn").version
-    return Availability(True, f"ncnn {version}", _INSTALL, version)
+    return look_up("ncnn", MODULE, _INSTALL, "ncnn")
 
 
 def precisions() -> tuple[str, ...]:
@@ -82,8 +78,7 @@ class NcnnSession:
         with translated("ncnn", "cannot use this graph"):
             header = read_onnx_header(graph.data, "it")
             self._graph = read_onnx_graph(graph.data, "it")
-            if operation := unknown(self._graph):
-                raise ValueError(f"ganrt does not translate the operation {operation} for it")
+            check_operations(self._graph)
             self._inputs = {port.name: port for port in header.inputs}
             self._outputs = {port.name: port for port in header.outputs}
             for port in header.inputs:
@@ -113,22 +108,18 @@ class NcnnSession:
 
     def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
         with translated("ncnn", "failed while running"):
-            layout, batch = self._fitting(inputs), self._batch(inputs)
+            layout = self._fitting(inputs)
             for name, array in outputs.items():
-                port, result = self._output(layout, name)
-                if array.dtype != port.dtype or array.shape != (batch, *result.shape):
-                    raise ValueError(
-                        f"the output '{name}' is {port.dtype} {[batch, *result.shape]}, and the array for it is "
-                        f"{array.dtype} {list(array.shape)}"
-                    )
-            self._streams.run(lambda some, into: self._compute(layout, some, into), inputs, outputs)
+                check_output(name, array, *self._output(layout, name, _batch(inputs)))
+            self._run(layout, inputs, outputs)
 
     def evaluate(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         with translated("ncnn", "failed while running"):
-            layout, batch = self._fitting(inputs), self._batch(inputs)
-            wanted = {name: self._output(layout, name) for name in outputs}
-        found = {name: np.empty((batch, *result.shape), port.dtype) for name, (port, result) in wanted.items()}
-        self.run(inputs, found)
+            layout, found = self._fitting(inputs), dict[str, NDArray[Any]]()
+            for name in outputs:
+                dtype, shape = self._output(layout, name, _batch(inputs))
+                found[name] = np.empty(shape, dtype)
+            self._run(layout, inputs, found)
         return found
 
     def close(self) -> None:
@@ -136,6 +127,9 @@ class NcnnSession:
             self._closed = True
             self._layouts.clear()  # a call that runs holds its own
         self._streams.close()
+
+    def _run(self, layout: _Layout, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
+        self._streams.run(lambda some, into: self._compute(layout, some, into), inputs, outputs)
 
     def _compute(
         self, layout: _Layout, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]
@@ -147,7 +141,7 @@ class NcnnSession:
         ]
         wanted = [(layout.blobs[result.tensor], result, outputs[name]) for name, result in layout.in_order([*outputs])]
         mat = self._ncnn.Mat
-        for row in range(self._batch(inputs)):
+        for row in range(_batch(inputs)):
             with layout.net.create_extractor() as extractor:
                 for blob, array in given:
                     # a copy: what a layer does in its place would be done to the caller's array, or end the process
@@ -159,13 +153,11 @@ class NcnnSession:
                         raise RuntimeError(f"a layer ended with {code}")
                     _copy(np.asarray(computed), result, array[row : row + 1])
 
-    def _batch(self, inputs: Mapping[str, NDArray[Any]]) -> int:
-        return len(next(iter(inputs.values())))
-
-    def _output(self, layout: _Layout, name: str) -> tuple[Any, Result]:
+    def _output(self, layout: _Layout, name: str, batch: int) -> tuple[str, Shape]:
+        """Type and shape of an output."""
         if name not in self._outputs:
             raise ValueError(f"there is no output '{name}'; this graph gives: {', '.join(self._outputs)}")
-        return self._outputs[name], layout.results[name]
+        return self._outputs[name].dtype, (batch, *layout.results[name].shape)
 
     def _fitting(self, inputs: Mapping[str, NDArray[Any]]) -> _Layout:
         """The network for inputs of these sizes. Raises ValueError where they are not what the graph takes."""
@@ -210,10 +202,14 @@ class NcnnSession:
         with tempfile.TemporaryDirectory(prefix="ganrt-ncnn-") as folder:  # it reads weights from files alone
             weights = Path(folder) / "weights.bin"
             with weights.open("wb") as file:
-                file.writelines(written.weights)
+                file.writelines(written.weights())
             if net.load_param_mem(written.text) != 0 or net.load_model(str(weights)) != 0:
                 raise RuntimeError("it does not take the translation")
         return net
+
+
+def _batch(inputs: Mapping[str, NDArray[Any]]) -> int:
+    return len(next(iter(inputs.values())))
 
 
 def _copy(values: NDArray[Any], result: Result, target: NDArray[Any]) -> None:

@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..environment import fingerprint, package
 from ..errors import BackendError, BackendUnavailable
 from ._onnxruntime_trace import read_trace
-from .base import Availability, Graph, Options, SessionInfo, translated
+from .base import Availability, Graph, Options, SessionInfo, look_up, translated
 from .profile import Trace
 from .streams import Streams
 
@@ -37,10 +36,7 @@ _MOST_CALLS = 40  # under the profiler, whose file has about a kilobyte for each
 
 def available() -> Availability:
     """Whether ONNX Runtime is installed, without importing it."""
-    if fingerprint(MODULE) is None:
-        return Availability(False, "ONNX Runtime is not installed", _INSTALL)
-    version = package("onnxruntime").version or package("onnxruntime-gpu").version
-    return Availability(True, f"ONNX Runtime {version}", _INSTALL, version)
+    return look_up("ONNX Runtime", MODULE, _INSTALL, "onnxruntime", "onnxruntime-gpu")
 
 
 def precisions() -> tuple[str, ...]:

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..environment import fingerprint, package, processor
+from ..environment import processor
 from ..errors import BackendError, BackendUnavailable
-from .base import Availability, Graph, Options, SessionInfo, translated
+from .base import Availability, Graph, Options, SessionInfo, look_up, translated
 from .profile import NodeTime, Trace
 from .streams import split
 
@@ -35,10 +35,7 @@ _HINTS = {"fp32": "f32", "fp16": "f16", "int8": "f32", "bf16": "bf16"}
 
 def available() -> Availability:
     """Whether OpenVINO is installed, without importing it."""
-    if fingerprint(MODULE) is None:
-        return Availability(False, "OpenVINO is not installed", _INSTALL)
-    version = package("openvino").version
-    return Availability(True, f"OpenVINO {version}", _INSTALL, version)
+    return look_up("OpenVINO", MODULE, _INSTALL, "openvino")
 
 
 def precisions() -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .compare import TWO_RESULTS, Comparison
 from .noise import doubts
 from .percentiles import Percentile
-from .results import Report, Timing, in_words
+from .results import Report, Timing, in_words, versions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,10 +50,7 @@ def lines(report: Report) -> Iterator[str]:
     if any(one.ms is None for row in report.rows for one in row.percentiles):
         yield f"{_TOO_FEW}: not enough samples for a bound at 99 % confidence; --seconds gives it more time."
     here = report.environment
-    versions = ", ".join(
-        f"{one.name} {one.version}" for one in here.packages if one.version and one.name in _names(report)
-    )
-    yield (f"ganrt {report.ganrt}, {versions}, Python {here.python}, {_machine(report)}")
+    yield ", ".join([f"ganrt {report.ganrt}", *versions(report), f"Python {here.python}", _machine(report)])
     if report.interrupted:
         yield "Interrupted: these are partial results."
 
@@ -178,11 +175,6 @@ def _ran(row: Timing) -> str:
         return in_words(row.ran)
     threads = "" if row.asked.threads is None else f", {row.asked.threads} threads"
     return f"{row.asked.backend} {row.asked.precision}{threads}"
-
-
-def _names(report: Report) -> set[str]:
-    packages = {"onnxruntime": "onnxruntime", "openvino": "openvino", "ncnn": "ncnn", "mnn": "MNN"}
-    return {"numpy"} | {packages.get(call.backend, call.backend) for row in report.rows for call in row.ran}
 
 
 def _bound(one: Percentile | None) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from ..environment import Environment
+from ..environment import ENGINE_PACKAGES, Environment
 from ..errors import ArgumentError
 from .noise import Noise
 from .percentiles import Percentile
@@ -37,6 +37,7 @@ __all__ = [
     "in_words",
     "json_schema",
     "read",
+    "versions",
 ]
 
 SCHEMA, VERSION = "ganrt.bench", 2
@@ -277,3 +278,15 @@ def _looks(row: Timing) -> list[float]:
 def json_schema() -> dict[str, Any]:
     """The schema of a report as JSON Schema."""
     return msgspec.json.schema(Report)
+
+
+def versions(report: Report) -> list[str]:
+    """numpy and what the engines that ran are installed as, each with its version: "onnxruntime 1.32.0"."""
+    names = {
+        name for row in report.rows for call in row.ran for name in ENGINE_PACKAGES.get(call.backend, (call.backend,))
+    }
+    return [
+        f"{one.name} {one.version}"
+        for one in report.environment.packages
+        if one.version and one.name in {"numpy", *names}
+    ]

@@ -89,8 +89,7 @@ class BatchServer:
         truncation: float | None = None,
     ) -> NDArray[Any]:
         """`submit`, and waits for the result."""
-        request = Promise(self._checked(n, seed, start, label, code, truncation))
-        self._line.add(request)
+        request = self.submit(n, seed=seed, start=start, label=label, code=code, truncation=truncation)
         try:
             return request.result()
         except BaseException:

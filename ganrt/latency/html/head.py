@@ -6,20 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 
 from ..noise import doubts
-from ..results import Report
+from ..results import Report, versions
 from ..roofline import Roof
 from .roof import place
 from .text import element, ms, number, text
 from .ways import Way
 
 __all__ = ["figures", "head", "notes"]
-
-_PACKAGES = {
-    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
-    "openvino": ("openvino",),
-    "ncnn": ("ncnn",),
-    "mnn": ("MNN",),
-}
 
 
 def head(report: Report) -> str:
@@ -36,9 +29,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "Machine", f"{here.processor.name}, {cores}{memory}"
     yield "It has", ", ".join(here.processor.features) or here.processor.architecture
     yield "System", f"{here.system}, Python {here.python}"
-    used = {name for row in report.rows for call in row.ran for name in _PACKAGES.get(call.backend, (call.backend,))}
-    versions = [f"{one.name} {one.version}" for one in here.packages if one.version and one.name in {"numpy", *used}]
-    yield "Versions", ", ".join([f"ganrt {report.ganrt}", *versions])
+    yield "Versions", ", ".join([f"ganrt {report.ganrt}", *versions(report)])
     among = f"{asked.processes} process{'es' if asked.processes > 1 else ''}"
     yield (
         "Settings",
