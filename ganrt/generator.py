@@ -140,7 +140,7 @@ class Generator:
 
         try:
             tell = progress or (lambda _: None)
-            references = References(bundle)
+            references = References(bundle, automatic=precision == "auto")
             choice = choose(options, opener, references, threads=cores, effort=effort, tell=tell, bundle=bundle.digest)
             used = {piece.way for size in SIZES for piece in plan(size, choice.costs, choice.best())}
             for name in sessions.keys() - used:  # measured and found slower

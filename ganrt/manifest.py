@@ -134,6 +134,7 @@ class Manifest(_Record, frozen=True):
     `graphs`: precision -> member; "fp32" is the reference. `forms`: the function of the fp32 graph in other operations,
     name -> member; which is fastest depends on the machine. `mappings`: precision -> member for a generator of two
     graphs: the first makes w of the inputs, and the graph of that precision takes w in their place (StyleGAN).
+    `automatic`: lower precisions whose graph passed the default gate (50 dB), so that `precision="auto"` may take them.
     `engines`: name -> what was built ahead of time from these graphs; see `current`.
     `quality`, `fidelity`, `provenance`: figures and facts for people; nothing is decided by them.
     """
@@ -149,6 +150,7 @@ class Manifest(_Record, frozen=True):
     goldens: Goldens | None = None
     engines: dict[Annotated[Line, Meta(min_length=1, max_length=200)], Engine] = {}
     mappings: dict[Precision, str] = {}
+    automatic: tuple[Precision, ...] = ()
     forms: dict[FormName, str] = {}
     quality: dict[str, Any] = {}
     fidelity: dict[str, Any] = {}

@@ -21,11 +21,10 @@ __all__ = ["NETWORKS", "League", "build", "feeds"]
 
 
 class League(NamedTuple):
-    """`batches`: sizes of a call. `int8`: does that precision take part?"""
+    """`batches`: sizes of a call."""
 
     sample: Sample
     batches: tuple[int, ...]
-    int8: bool = False
 
 
 NETWORKS = (
@@ -58,13 +57,13 @@ def build(name: str) -> League:
     made = sample(name)
     if made.spec.signals:
         return League(made, (1,))
-    return League(made, (1, 8) if name == "wavegan" else (1, 8, 64), int8=name == "face")
+    return League(made, (1, 8) if name == "wavegan" else (1, 8, 64))
 
 
-def feeds(made: League, n: int) -> dict[str, NDArray[np.generic]]:
-    """`n` samples of seed 7, in the order that the network takes them; signals uniform in 0 .. 1."""
-    spec, chance = made.sample.spec, np.random.default_rng(7)
-    drawn = Draws(spec, 7, 0, n).feeds(0, n) if any(not isinstance(part, Signal) for part in spec.inputs) else {}
+def feeds(made: League, n: int, seed: int = 7) -> dict[str, NDArray[np.generic]]:
+    """`n` samples of a seed, in the order that the network takes them; signals uniform in 0 .. 1."""
+    spec, chance = made.sample.spec, np.random.default_rng(seed)
+    drawn = Draws(spec, seed, 0, n).feeds(0, n) if any(not isinstance(part, Signal) for part in spec.inputs) else {}
     for part in spec.signals:
         shape = [n, *(made.sample.extent if size is None else size for size in part.shape)]
         drawn[part.name] = chance.random(shape, np.float32)

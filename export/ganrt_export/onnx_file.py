@@ -28,7 +28,7 @@ from .fidelity import Pair, fault_of, measure, serving
 from .pack import BOUNDS, assemble
 from .to_onnx import finish
 from .trace import over_batch
-from .variants import Optimize, make_variants
+from .variants import Optimize, check_wanted, make_variants
 
 __all__ = ["export_onnx_file"]
 
@@ -44,16 +44,17 @@ def export_onnx_file(
     license: str = "",
     optimize: Optimize | None = None,
     precisions: Sequence[Precision] = (),
+    int8_gate_db: float | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
     """Wraps `source` as a bundle. `describe(outputs, input names)` gives the spec, its inputs in the file's order.
 
-    A latent [batch, n] of the spec is reshaped to what the file takes. `optimize`, `precisions`: as in
-    `export_generator`. Raises ExportError when the file cannot be
-    read, its batch is frozen above one, or no graph with a free batch gives its answers; SpecError when the spec does
-    not fit.
+    A latent [batch, n] of the spec is reshaped to what the file takes. `optimize`, `precisions`, `int8_gate_db`: as in
+    `export_generator`. Raises ExportError when the file cannot be read, its batch is frozen above one, or no graph with
+    a free batch gives its answers; SpecError when the spec does not fit; ArgumentError for what cannot be asked.
     """
     tell = progress or (lambda _: None)
+    check_wanted(optimize, precisions, int8_gate_db)
     if not backends.available("onnxruntime"):
         raise BackendUnavailable("An .onnx file is held to ONNX Runtime; install it: pip install 'ganrt[cpu]'")
     tell("reading the graph")
@@ -81,7 +82,16 @@ def export_onnx_file(
     tell("checking every engine")
     found = measure(spec, graph, pairs)
     found = serving(found, BOUNDS["fp32"])
-    variants = make_variants(spec, graph, pairs, mapping=None, optimize=optimize, precisions=precisions, tell=tell)
+    variants = make_variants(
+        spec,
+        graph,
+        pairs,
+        mapping=None,
+        optimize=optimize,
+        precisions=precisions,
+        int8_gate_db=int8_gate_db,
+        tell=tell,
+    )
     goldens, inputs, rows = golden_samples(spec, lambda given: own(_reshaped(given, own)), pairs)
     return assemble(
         target,

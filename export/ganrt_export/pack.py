@@ -132,6 +132,7 @@ def assemble(
         spec=spec,
         graphs=graphs,
         mappings={} if first is None else dict.fromkeys(graphs, first),
+        automatic=tuple(precision for precision, one in variants.lowered.items() if one.automatic),
         forms=forms,
         goldens=described,
         quality=dict(quality or {}),

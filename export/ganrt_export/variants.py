@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from ganrt.backends.acceptance import DEFAULT_BOUND
 from ganrt.errors import ArgumentError, BackendError, legible
-from ganrt.manifest import Precision
+from ganrt.manifest import Bound, Precision
 from ganrt.spec import Spec
 
 from .fidelity import Pair, fault_of
 
-__all__ = ["LOWER", "NONE", "Optimize", "Variants", "make_variants"]
+__all__ = ["LOWER", "NONE", "Optimize", "Variants", "check_wanted", "make_variants"]
 
 Optimize: TypeAlias = Literal["measure", "count", "off"]
 LOWER = ("fp16", "int8")
 _LARGE = 64 << 20  # bytes of a graph whose forms are made only when asked for
+_GATES = (20.0, 90.0)  # dB that int8 may be held to
 _FEW = 4  # pairs that a form is held to: batches 1, 2, 3 and 8
 
 
@@ -43,22 +45,38 @@ def make_variants(
     mapping: bytes | None,
     optimize: Optimize | None,
     precisions: Sequence[Precision],
+    int8_gate_db: float | None = None,
     tell: Callable[[str], None],
 ) -> Variants:
     """The forms and precisions asked for. `pairs`: inputs and the module's answers, batches 1, 2, 3 and 8 first.
 
-    Raises ArgumentError for a precision that there is not, FidelityError for one that does not pass its gate.
+    `int8_gate_db`: what int8 is held to; from 50 on, at least 99.5 % of the pixels within one step as well.
+    Raises what `check_wanted` does, and FidelityError for a precision that does not pass its gate.
     """
+    bounds = check_wanted(optimize, precisions, int8_gate_db)
+    optimize = optimize or ("count" if len(graph) <= _LARGE else "off")
+    forms, notes = _forms(spec, graph, pairs, mapping, optimize, tell) if optimize != "off" else ({}, ())
+    lowered = {one: _lowered(one, spec, graph, forms, pairs, mapping, bounds.get(one), tell) for one in precisions}
+    graphs = {"fp32": graph, **forms} if forms else {}
+    return Variants(forms, lowered, {name: _counted(data) for name, data in graphs.items()}, notes)
+
+
+def check_wanted(optimize: str | None, precisions: Sequence[str], int8_gate_db: float | None) -> dict[str, Bound]:
+    """The gates asked for, by precision. Raises ArgumentError for a mode, a precision or a gate that there is not."""
     unknown = next((one for one in precisions if one not in LOWER), None)
     if unknown is not None:
         raise ArgumentError(f"There is no lower precision '{unknown}'; ganrt makes: {', '.join(LOWER)}.")
-    optimize = optimize or ("count" if len(graph) <= _LARGE else "off")
-    if optimize not in ("measure", "count", "off"):
+    if optimize not in (None, "measure", "count", "off"):
         raise ArgumentError(f"optimize is '{optimize}'; it is measure, count or off.")
-    forms, notes = _forms(spec, graph, pairs, mapping, optimize, tell) if optimize != "off" else ({}, ())
-    lowered = {one: _lowered(one, spec, graph, pairs, mapping, tell) for one in precisions}
-    graphs = {"fp32": graph, **forms} if forms else {}
-    return Variants(forms, lowered, {name: _counted(data) for name, data in graphs.items()}, notes)
+    if int8_gate_db is None:
+        return {}
+    if "int8" not in precisions:
+        raise ArgumentError("A gate for int8 was given, but int8 is not among the precisions; ask for it too.")
+    low, high = _GATES
+    if not low <= int8_gate_db <= high:
+        raise ArgumentError(f"The gate of int8 is {int8_gate_db:g} dB; it is from {low:g} to {high:g}.")
+    within_one = DEFAULT_BOUND.within_one if int8_gate_db >= DEFAULT_BOUND.psnr_db else 0.0
+    return {"int8": Bound(psnr_db=int8_gate_db, within_one=within_one)}
 
 
 def _forms(
@@ -95,15 +113,19 @@ def _lowered(
     precision: str,
     spec: Spec,
     graph: bytes,
+    forms: Mapping[str, bytes],
     pairs: Sequence[Pair],
     mapping: bytes | None,
+    bound: Bound | None,
     tell: Callable[[str], None],
 ) -> Any:
     from . import precision as lower
 
     tell(f"lowering to {precision}")
     given = pairs if spec.signals else None  # without signals it draws its own, of every label and truncation
-    return {"fp16": lower.half, "int8": lower.int8}[precision](graph, spec, given, mapping=mapping)
+    if precision == "fp16":
+        return lower.half(graph, spec, given, mapping=mapping)
+    return lower.int8(graph, spec, given, mapping=mapping, forms=forms, bound=bound or lower.INT8)
 
 
 def _counted(data: bytes) -> dict[str, Any]:

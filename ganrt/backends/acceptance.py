@@ -25,7 +25,7 @@ from ..spec import Image, Port, Table, Tensor
 from . import NAMES, available, open_session, precisions
 from .base import GRAPH_OF, Graph, Options, Session
 
-__all__ = ["Figures", "References", "Verdict", "hold", "hold_all"]
+__all__ = ["DEFAULT_BOUND", "Figures", "References", "Verdict", "hold", "hold_all"]
 
 DEFAULT_BOUND = Bound(psnr_db=50.0, within_one=0.995)
 
@@ -59,9 +59,13 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class References:
-    """The goldens of a bundle as feeds and expected outputs; `count` of them."""
+    """The goldens of a bundle as feeds and expected outputs; `count` of them.
 
-    def __init__(self, bundle: Bundle) -> None:
+    `automatic`: nobody asked for a precision, so that a lower one is held to the default gate, whatever its own is.
+    """
+
+    def __init__(self, bundle: Bundle, *, automatic: bool = False) -> None:
+        self.automatic = automatic
         self.spec, self.goldens, expected = bundle.manifest.spec, bundle.manifest.goldens, bundle.goldens
         self.inputs = bundle.golden_inputs
         self.available = expected is not None and (bool(self.inputs) or not self.spec.signals)
@@ -70,6 +74,8 @@ class References:
 
     def bound(self, precision: str) -> Bound:
         """What is demanded of an engine that computes in `precision`."""
+        if self.automatic and precision != "fp32":
+            return DEFAULT_BOUND
         bounds = self.goldens.bounds if self.goldens else {}
         return bounds.get(precision, DEFAULT_BOUND)  # type: ignore[call-overload,no-any-return]
 

@@ -34,8 +34,8 @@ _SHARES = 3  # ways that the time of a first load is for; more share it
 _TURNS = 3  # from which a median says more than the least time
 _STREAMED = 2  # ways that a first load tries in streams
 _SHORT_MS = 1.0  # a call so short may lose more by waking threads than it gains
-_VERSION = 5  # of the record, and of what engines are given
-_AUTO = ("fp32", "bf16")  # what a CPU gains by, and the default gate lets pass
+_VERSION = 6  # of the record, and of what engines are given
+_AUTO = ("fp32", "bf16", "int8")  # what a CPU may gain by
 
 
 class Way(msgspec.Struct, frozen=True):
@@ -327,7 +327,8 @@ def _precisions(bundle: Bundle, wanted: str) -> tuple[str, ...]:
     """How to compute: what was asked for, or all that a graph of the bundle allows within the default gate."""
     have = tuple(bundle.manifest.graphs)
     if wanted == "auto":
-        return tuple(one for one in _AUTO if GRAPH_OF[one] in have) or have[:1]
+        allowed = {"fp32", *bundle.manifest.automatic} & set(have)
+        return tuple(one for one in _AUTO if GRAPH_OF[one] in allowed) or have[:1]
     if wanted not in GRAPH_OF:
         raise ArgumentError(f"There is no precision '{wanted}'; ganrt knows: auto, {', '.join(GRAPH_OF)}.")
     if GRAPH_OF[wanted] not in have:

@@ -172,7 +172,8 @@ class OpenVinoSession:
         return requests[:count]
 
     def _precision(self, options: Options) -> str:
-        """The precision of most layers that multiply, as the compiled model itself reports it."""
+        """The precision of most layers that multiply, as the compiled model itself reports it; of a graph in 8 bits
+        these as long as any layer is, since the graph itself says which are not."""
         layers = [operation.get_rt_info() for operation in self._model.get_runtime_model().get_ops()]
         computed = Counter(
             layer["runtimePrecision"].astype(str) for layer in layers if layer["layerType"].astype(str) in _MULTIPLYING
@@ -180,6 +181,8 @@ class OpenVinoSession:
         told = computed.most_common(1)[0][0] if computed else _HINTS[options.precision]
         if options.precision == "fp32" and set(computed) - {"f32"}:
             raise BackendError(f"OpenVINO was asked for FP32 and computes in {told}; use another backend.")
+        if options.precision == "int8" and set(computed) & {"i8", "u8"}:
+            return "int8"
         return _PRECISIONS.get(told, told)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import onnx
 import pytest
@@ -14,7 +16,7 @@ from ganrt.manifest import Bound
 from ganrt.spec import Audio, Image, Latent, Signal, Spec, Truncation
 from ganrt_export.fidelity import Pair
 from ganrt_export.precision import FP16, half, light
-from ganrt_export.precision.gate import Judge, shortfall
+from ganrt_export.precision.gate import Figures, Judge, shortfall
 from ganrt_export.precision.ranges import overflowing
 from ganrt_export.precision.samples import outputs_of, prepare
 
@@ -234,6 +236,15 @@ def test_what_is_no_picture_of_its_inputs_never_passes(spoil, fault: str) -> Non
     figures = JUDGE.of(run, "spoilt")
     assert fault in figures.fault
     assert shortfall(figures, Bound(psnr_db=0.0, within_one=0.0)) == np.inf
+
+
+@pytest.mark.parametrize("times", [0.8, 1.3, 2.0])
+def test_how_far_off_pixels_are_is_told_as_a_ratio_of_powers(times: float) -> None:
+    """A normal error of which 99.5 % is within one step, and one `times` as large."""
+    normal = NormalDist(sigma=times / NormalDist().inv_cdf(0.9975))
+    within = normal.cdf(1) - normal.cdf(-1)
+    figures = Figures("any", 256, 0.0, psnr_db=80.0, worst_db=80.0, within_one=within)
+    assert shortfall(figures, FP16) == pytest.approx(times**2)
 
 
 def test_one_bad_sample_among_256_does_not_hide_in_the_mean() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,20 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from ganrt import ArgumentError, Bundle, FidelityError, MissingExtra
+from ganrt.latents import Draws
 from ganrt.manifest import Bound
 from ganrt.spec import Image, Latent, Signal, Spec
-from ganrt_export.precision import int8
+from ganrt_export.precision import FP16, INT8, int8
+from ganrt_export.precision.gate import shortfall
 from ganrt_export.precision.quantize import RECIPES, quantized
-from ganrt_export.precision.samples import outputs_of
+from ganrt_export.precision.samples import outputs_of, session
 from ganrt_export.precision.stripped import Quantized
 from ganrt_export.precision.to_int8 import _prepared
 
 pytest.importorskip("nncf", reason="NNCF is not installed: pip install 'ganrt[int8]'")
 
 DIGITS = Bundle.open("digits")
+DIGITS_DRAWN = Draws(DIGITS.manifest.spec, 0, 0, 50).feeds(0, 50)
 SIZE = 8
 SPEC = Spec(inputs=(Latent(size=SIZE),), output=Image(height=4, width=4, channels=1))
 RANDOM = np.random.default_rng(0)
@@ -109,6 +113,32 @@ def test_a_small_generator_is_quantized_as_a_whole() -> None:
     assert found.of >= 2
     weights = {weight.data_type for weight in onnx.load_from_string(found.graph).graph.initializer}
     assert TensorProto.INT8 in weights
+
+
+def test_the_form_that_is_fastest_in_8_bits_is_lowered() -> None:
+    first, second = normal(SIZE, 64, scale=0.3), normal(64, 16, scale=0.1)
+    idle = normal(SIZE, 4096, scale=0.3)  # columns that nothing takes: the same function in 65 times the operations
+    large = generator(np.hstack((first, idle)), np.vstack((second, np.zeros((4096, 16), np.float32))))
+    small = generator(first, second)
+    assert len(int8(large, SPEC, forms={"folded": small}).graph) < len(small)
+    assert len(int8(small, SPEC, forms={"measured": large}).graph) < len(small)
+
+
+def test_what_passes_the_default_gate_may_be_taken_unasked_and_nothing_else_may() -> None:
+    passing = int8(PLAIN, SPEC, bound=FP16)
+    assert passing.automatic
+    assert all(shortfall(figures, FP16) <= 1 for figures in passing.figures.values() if not figures.fault)
+    rough = int8(PLAIN, SPEC, bound=INT8)
+    assert rough.automatic == any(shortfall(figures, FP16) <= 1 for figures in rough.figures.values())
+
+
+def test_a_graph_that_is_mostly_float32_is_still_held_to_the_gate_of_int8() -> None:
+    plain = _prepared(DIGITS.graph())
+    made, _ = quantized(plain, [DIGITS_DRAWN], RECIPES[0], [])
+    graph = Quantized(made, plain)
+    last = [name for name in graph.operations if graph.kinds[name].startswith("Conv")][-1]
+    with closing(session(graph.without(set(graph.operations) - {last}), "openvino", "int8")) as opened:
+        assert opened.info.precision == "int8"
 
 
 def test_the_same_graph_comes_out_twice() -> None:

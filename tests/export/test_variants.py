@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganrt import ArgumentError, Bundle, Generator
+from ganrt.manifest import Bound
 from ganrt.spec import Image, Latent, Signal, Spec
 from ganrt_export import export_generator
 from ganrt_export.report import write_report
@@ -94,12 +95,30 @@ def test_a_graph_of_any_size_has_forms_that_take_any_size(tmp_path: Path) -> Non
     [
         ({"precisions": ("fp8",)}, "There is no lower precision 'fp8'; ganrt makes: fp16, int8."),
         ({"optimize": "fast"}, "optimize is 'fast'; it is measure, count or off."),
+        ({"int8_gate_db": 50.0}, "int8 is not among the precisions; ask for it too."),
+        ({"precisions": ("int8",), "int8_gate_db": 3.0}, "The gate of int8 is 3 dB; it is from 20 to 90."),
+        ({"precisions": ("int8",), "int8_gate_db": float("nan")}, "The gate of int8 is nan dB; it is from 20 to 90."),
     ],
 )
 def test_what_there_is_not_is_one_sentence_and_no_file(tmp_path: Path, options: dict[str, str], sentence: str) -> None:
     with pytest.raises(ArgumentError, match=sentence):
         export_generator(Upsampling().eval(), tmp_path / "x.ganrt", SPEC, **options)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+def test_int8_within_the_default_gate_is_measured_unasked(tmp_path: Path) -> None:
+    pytest.importorskip("nncf", reason="NNCF is not installed: pip install 'ganrt[int8]'")
+    torch.manual_seed(0)
+    kinds = {"precisions": ("int8",), "int8_gate_db": 50.0}
+    made = export_generator(Upsampling().eval(), tmp_path / "x.ganrt", SPEC, **kinds)  # type: ignore[arg-type]
+    bound = made.manifest.goldens.bounds["int8"] if made.manifest.goldens else None
+    assert bound == Bound(psnr_db=50.0, within_one=0.995)
+    assert made.manifest.automatic == ("int8",)
+    told: list[str] = []
+    with Generator.load(made.path, progress=told.append) as free, Generator.load(made.path, precision="fp32") as exact:
+        assert any(line.startswith("measuring ") and " int8 " in line for line in told)
+        steps = np.abs(free.sample(64).astype(int) - exact.sample(64).astype(int))
+    assert (steps <= 1).mean() >= 0.995
 
 
 def test_the_page_holds_the_samples_and_every_figure(bundle: Bundle, tmp_path: Path) -> None:

@@ -4,13 +4,15 @@ import time
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from ganrt import ArgumentError, BackendError, Bundle, FidelityError, Generator, cache
 from ganrt.backends import UNASKED, available
-from ganrt.backends.acceptance import References
+from ganrt.backends.acceptance import DEFAULT_BOUND, References, hold
 from ganrt.backends.base import SessionInfo
 from ganrt.backends.choose import Choice, Effort, Way, choose, ways
 from ganrt.batching import plan
+from ganrt.manifest import Bound
 
 
 class Engine:
@@ -237,6 +239,30 @@ def test_what_is_asked_for_narrows_the_ways(bundle):
         ways(bundle, backend="auto", precision="int8", form="auto")
     with pytest.raises(ArgumentError, match="has no form 'phases'; it has: plain"):
         ways(bundle, backend="auto", precision="auto", form="phases")
+
+
+def test_int8_is_a_way_unasked_only_where_its_graph_passed_the_default_gate(bundle, monkeypatch):
+    graphs = {**bundle.manifest.graphs, "int8": bundle.manifest.graphs["fp32"]}
+    for automatic in ((), ("int8",)):
+        monkeypatch.setattr(bundle, "manifest", replace(bundle.manifest, graphs=graphs, automatic=automatic))
+        free = ways(bundle, backend="onnxruntime", precision="auto", form="auto")
+        assert ("int8" in {way.precision for way in free}) == bool(automatic)
+        assert [way.precision for way in ways(bundle, backend="onnxruntime", precision="int8", form="auto")] == ["int8"]
+
+
+def test_a_lower_precision_that_nobody_asked_for_is_held_to_the_default_gate(bundle):
+    low = Bound(psnr_db=20.0, within_one=0.0)
+    bounds = {**bundle.manifest.goldens.bounds, "int8": low}
+    references, automatic = References(bundle), References(bundle, automatic=True)
+    for one in (references, automatic):
+        one.goldens = replace(one.goldens, bounds=bounds)
+    assert references.bound("int8") == low
+    assert automatic.bound("int8") == DEFAULT_BOUND
+    assert automatic.bound("fp32") == references.bound("fp32")
+    engine = Engine(bundle, "openvino", fault=0.05, precision="int8")  # 32 dB
+    hold(engine, references, (2,))
+    with pytest.raises(FidelityError, match="50 dB are needed"):
+        hold(engine, automatic, (2,))
 
 
 def test_tuning_is_remembered_by_the_next_load(tiny_bundle_path):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from math import prod
 from statistics import fmean, median
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx_ir as ir
@@ -27,13 +27,14 @@ from .repeats import repeated, repetition
 from .upsampling import Form
 from .values import constant, new_constant, producer
 
-__all__ = ["EXTENT", "Costs", "alone", "costs", "signature"]
+__all__ = ["EXTENT", "Costs", "alone", "costs", "signature", "times"]
 
 EXTENT = 64  # of axes that may have any size
 _BATCHES = (1, 8)
 _ROUNDS, _ROUND_S = 6, 0.012
 _MOST = 1 << 27  # numbers in a result, beyond which a batch is not tried
 
+K = TypeVar("K", bound=Hashable)
 Costs = dict[Form | None, float]  # seconds a sample, None the layer as it is
 
 
@@ -55,7 +56,7 @@ def costs(layer: Layer, engine: str, extent: int = EXTENT) -> Costs:
         for batch in _BATCHES:
             if batch > 1 and batch * _numbers(layer, extent) > _MOST:
                 break
-            for form, seconds in _times({form: call(batch) for form, call in calls.items()}).items():
+            for form, seconds in times({form: call(batch) for form, call in calls.items()}).items():
                 found.setdefault(form, []).append(seconds / batch)
     return {form: fmean(seconds) for form, seconds in found.items()}
 
@@ -132,20 +133,18 @@ def _opened(
     return prepared
 
 
-def _times(calls: Mapping[Form | None, Callable[[], object]]) -> dict[Form | None, float]:
-    """Seconds a call: the least of the rounds' medians, since what disturbs a round only adds."""
+def times(calls: Mapping[K, Callable[[], object]]) -> dict[K, float]:
+    """Seconds a call, taking turns: the least of the rounds' medians, since what disturbs a round only adds."""
     for call in calls.values():
         call()
-    repeats = {form: max(1, min(200, int(_ROUND_S / _seconds(call, 1)))) for form, call in calls.items()}
+    repeats = {name: max(1, min(200, int(_ROUND_S / _seconds(call, 1)))) for name, call in calls.items()}
     rounds = list(_rounds(calls, repeats))
-    return {form: min(one[form] for one in rounds) for form in calls}
+    return {name: min(one[name] for one in rounds) for name in calls}
 
 
-def _rounds(
-    calls: Mapping[Form | None, Callable[[], object]], repeats: Mapping[Form | None, int]
-) -> Iterator[dict[Form | None, float]]:
+def _rounds(calls: Mapping[K, Callable[[], object]], repeats: Mapping[K, int]) -> Iterator[dict[K, float]]:
     for _ in range(_ROUNDS):
-        yield {form: _seconds(call, repeats[form]) for form, call in calls.items()}
+        yield {name: _seconds(call, repeats[name]) for name, call in calls.items()}
 
 
 def _seconds(call: Callable[[], object], repeats: int) -> float:

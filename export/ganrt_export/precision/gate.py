@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from itertools import pairwise
+from statistics import NormalDist
 from typing import Any, TypeAlias
 
 import msgspec
@@ -44,9 +45,9 @@ class Judge:
 
     def __init__(self, spec: Spec, pairs: Sequence[Pair]) -> None:
         self.spec, self.pairs = spec, tuple(pairs)
-        self._wanted = outputs_of_spec(spec)
+        self.wanted = outputs_of_spec(spec)
         self._pixels = spec.output.name if isinstance(spec.output, Image) else None
-        self._ranges = [self._range(index) for index in range(len(self._wanted))]
+        self._ranges = [self._range(index) for index in range(len(self.wanted))]
 
     @property
     def samples(self) -> int:
@@ -63,7 +64,7 @@ class Judge:
 
     def hardest(self, count: int, run: Run) -> Judge:
         """A judge of the samples that `run` is furthest off for, as one batch; of whole batches of changing sizes."""
-        name, scale, found = self._wanted[0], self._ranges[0], []
+        name, scale, found = self.wanted[0], self._ranges[0], []
         for index, pair in enumerate(self.pairs):
             output = run(pair.inputs, [name])[name]
             found += [(db, index, row) for row, db in enumerate(_each_db(output, pair.outputs[0], scale))]
@@ -81,17 +82,17 @@ class Judge:
     def of(self, run: Run, engine: str) -> Figures:
         """The figures of `run(inputs, outputs)`; what it gives that is no picture of these inputs is its `fault`."""
         total, worst, fault, clock = Total(self.spec), _SAME_DB, "", 0.0
-        wanted = [*self._wanted, *([self._pixels] if self._pixels else [])]
+        wanted = [*self.wanted, *([self._pixels] if self._pixels else [])]
         seen: list[tuple[NDArray[Any], NDArray[Any]]] = []
         for pair in self.pairs:
             started = time.perf_counter()
             outputs = run(pair.inputs, wanted)
             clock += time.perf_counter() - started
-            for name, expected, scale in zip(self._wanted, pair.outputs, self._ranges, strict=True):
+            for name, expected, scale in zip(self.wanted, pair.outputs, self._ranges, strict=True):
                 fault = fault or _not_finite(name, outputs[name], expected)
                 worst = min(worst, float(_each_db(outputs[name], expected, scale).min()))
                 total.relative = max(total.relative, relative_error(outputs[name], expected))
-            main, expected = outputs[self._wanted[0]], pair.outputs[0]
+            main, expected = outputs[self.wanted[0]], pair.outputs[0]
             total.add(main, expected, outputs[self._pixels] if self._pixels else None)
             fault = fault or _flat(main, expected, self._ranges[0])
             seen.append((main[:2], expected[:2]))
@@ -126,13 +127,15 @@ class Judge:
 
 
 def shortfall(figures: Figures, bound: Bound) -> float:
-    """How far beyond the gate, as a ratio of error powers: at most 1 passes, infinity is no picture at all."""
+    """How far beyond the gate, as a ratio of error powers: at most 1 passes, infinity is no picture at all.
+
+    The share of pixels that are off says what power a normal error would have.
+    """
     if figures.fault:
         return math.inf
     ratios = [_power(bound.psnr_db - figures.psnr_db), _power(bound.psnr_db - figures.worst_db)]
     if figures.within_one is not None and figures.within_one < 1:
-        allowed = 1 - bound.within_one
-        ratios.append((1 - figures.within_one) / allowed if allowed > 0 else math.inf)
+        ratios.append(_deviations(bound.within_one, figures.within_one))
     if bound.max_step is not None and (figures.max_step or 0) > bound.max_step:
         ratios.append((figures.max_step or 0) / max(1, bound.max_step))
     return max(ratios)
@@ -140,6 +143,16 @@ def shortfall(figures: Figures, bound: Bound) -> float:
 
 def _power(db: float) -> float:
     return 10 ** (db / 10)
+
+
+def _deviations(wanted: float, found: float) -> float:
+    """Power of a normal error of which the share `found` is within one step, beside one with the share `wanted`."""
+    if wanted <= 0:
+        return 0.0
+    if wanted >= 1 or found <= 0:
+        return math.inf
+    far, near = (NormalDist().inv_cdf((1 + share) / 2) for share in (wanted, found))
+    return (far / near) ** 2
 
 
 def _arrays(pair: Pair) -> list[NDArray[Any]]:

@@ -7,14 +7,15 @@ from typing import NamedTuple
 
 import msgspec
 
+from ganrt.backends.acceptance import DEFAULT_BOUND
 from ganrt.errors import FidelityError
 from ganrt.manifest import Bound, Precision
 
-from .gate import Figures
+from .gate import Figures, shortfall
 
 __all__ = ["FP16", "INT8", "Lowered", "fault", "faults_told", "refusal"]
 
-FP16 = Bound(psnr_db=50.0, within_one=0.995)
+FP16 = DEFAULT_BOUND
 INT8 = Bound(psnr_db=38.0, within_one=0.0)
 
 
@@ -34,6 +35,11 @@ class Lowered(NamedTuple):
     of: int
     arithmetic: str
     seconds: float
+
+    @property
+    def automatic(self) -> bool:
+        """Did an engine pass the default gate too? Then `precision="auto"` may take it."""
+        return any(shortfall(figures, DEFAULT_BOUND) <= 1 for figures in self.figures.values())
 
 
 def refusal(precision: str, figures: Figures, bound: Bound, blame: str) -> FidelityError:

@@ -24,7 +24,7 @@ from ganrt.errors import ExportError, FidelityError, MissingExtra
 from ..trace import quiet
 from .samples import Feeds, outputs_of
 
-__all__ = ["RECIPES", "Recipe", "quantized"]
+__all__ = ["RECIPES", "Recipe", "quantized", "silent"]
 
 _REPORTER = "openvino_telemetry"
 
@@ -64,7 +64,7 @@ def quantized(
     Raises MissingExtra without NNCF, FidelityError when the calibration gives ranges that are no numbers, ExportError
     when NNCF cannot quantize the graph.
     """
-    with _silent() as nncf, quiet():
+    with silent() as nncf, quiet():
         problem: Exception | None = None
         for corrected in (True, False) if recipe.corrected else (False,):
             used = recipe._replace(corrected=corrected)
@@ -106,7 +106,7 @@ def _ranges(name: str) -> Any:
 
 
 @contextmanager
-def _silent() -> Iterator[Any]:
+def silent() -> Iterator[Any]:
     """NNCF without its reporter. Raises MissingExtra."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     known, missing = sys.modules.get(_REPORTER), _REPORTER not in sys.modules
