@@ -24,7 +24,8 @@ _CONVERT = "import sys, _tools; _tools.mnnconvert(sys.argv[1:])"
 def everything(made: League, stock: Path, folder: Path) -> list[str]:
     """Converts for "MNN", "ncnn" and "OpenVINO INT8", and returns for which of them."""
     found = []
-    for label, convert in (("MNN", _mnn), ("ncnn", _ncnn), ("OpenVINO INT8", _int8)):
+    ways = {"MNN": _mnn, "ncnn": _ncnn, **({"OpenVINO INT8": _int8} if made.int8 else {})}
+    for label, convert in ways.items():
         try:
             convert(made, stock, folder)
             found.append(label)

@@ -144,11 +144,14 @@ def _network(name: str, *, quick: bool) -> tuple[list[dict[str, Any]], dict[str,
 def _export(made: League, bundle: Path) -> None:
     """With an int8 graph that passes the default gate, so that "auto" may take it, where there is one."""
     module, spec = made.sample.module, made.sample.spec
-    try:
-        export_generator(module, bundle, spec, precisions=("int8",), int8_gate_db=_GATE_DB, optimize="measure")
-    except FidelityError as problem:
-        print(f"  {problem}", flush=True)
-        export_generator(module, bundle, spec, optimize="measure")
+    if made.int8:
+        try:
+            export_generator(module, bundle, spec, precisions=("int8",), int8_gate_db=_GATE_DB, optimize="measure")
+        except FidelityError as problem:
+            print(f"  {problem}", flush=True)
+        else:
+            return
+    export_generator(module, bundle, spec, optimize="measure")
 
 
 def _precisions(bundle: Path) -> tuple[str, ...]:

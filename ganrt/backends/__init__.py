@@ -11,10 +11,11 @@ from typing import Protocol, cast
 from ..errors import ArgumentError, BackendUnavailable
 from .base import Availability, Graph, Options, Session
 
-__all__ = ["NAMES", "STREAMING", "UNASKED", "available", "module_name", "open_session", "precisions"]
+__all__ = ["APART", "NAMES", "STREAMING", "UNASKED", "available", "module_name", "open_session", "precisions"]
 
 NAMES = ("onnxruntime", "openvino", "ncnn", "mnn")
 UNASKED = ("onnxruntime", "openvino", "ncnn")  # tried by themselves; a call of MNN may end in an error, see docs/mnn.md
+APART = ("openvino",)  # compile a model for each choice of outputs, since one computes all that it has
 STREAMING = ("onnxruntime", "openvino", "ncnn")  # compute parts of a batch side by side, see `Options.streams`
 
 

@@ -115,14 +115,15 @@ class References:
         return tuple(size or found[axis] for axis, size in enumerate(port.shape[1:]))
 
     def judge(self, outputs: dict[str, NDArray[Any]], count: int) -> Figures:
-        """The distance of one call's outputs from the reference."""
+        """The distance of one call's outputs from the reference; of pixels alone, their steps."""
         expected = self.raw[self.rows(count)]
-        raw = outputs[self.spec.output_ports()[-1].name]
-        error = np.abs(raw.astype(np.float64) - expected)
-        worst = float(np.square(error).reshape(count, -1).mean(axis=1).max())
-        psnr = 10 * math.log10(self._range() ** 2 / worst) if worst > 0 else math.inf
-        finite = bool(np.isfinite(raw).all())
-        psnr, largest = (min(psnr, 200.0), float(error.max())) if finite else (0.0, math.inf)
+        raw, psnr, largest = outputs.get(self.spec.output_ports()[-1].name), 200.0, 0.0
+        if raw is not None:
+            error = np.abs(raw.astype(np.float64) - expected)
+            worst = float(np.square(error).reshape(count, -1).mean(axis=1).max())
+            psnr = 10 * math.log10(self._range() ** 2 / worst) if worst > 0 else math.inf
+            finite = bool(np.isfinite(raw).all())
+            psnr, largest = (min(psnr, 200.0), float(error.max())) if finite else (0.0, math.inf)
         if not isinstance(self.spec.output, Image):
             return Figures(psnr, largest, None, None)
         steps = np.abs(outputs[self.spec.output.name].astype(np.int16) - to_uint8(expected, self.spec.output))
@@ -138,9 +139,10 @@ class References:
                 return 2.0
 
 
-def hold(session: Session, references: References, sizes: Sequence[int]) -> Figures | None:
+def hold(session: Session, references: References, sizes: Sequence[int], *, raw: bool = True) -> Figures | None:
     """Runs the goldens at each batch size and returns the worst figures; None when the bundle has no goldens.
 
+    `raw`: the network's own output too, where there are pixels made of it.
     Raises FidelityError, saying which figure missed its bound at which batch size.
     """
     if not references.available:
@@ -148,7 +150,7 @@ def hold(session: Session, references: References, sizes: Sequence[int]) -> Figu
     bound = references.bound(session.info.precision)
     worst: Figures | None = None
     for size in sizes:
-        outputs = references.empty_outputs(session, size, raw=True)
+        outputs = references.empty_outputs(session, size, raw=raw)
         session.run(references.feeds(size), outputs)
         figures = references.judge(outputs, size)
         _demand(figures, bound, f"{session.info.engine} ({session.info.precision}) at batch {size}")

@@ -18,7 +18,7 @@ from .. import cache
 from ..bundle import Bundle
 from ..environment import fingerprint, processor
 from ..errors import ArgumentError, BackendError, BackendUnavailable, FidelityError
-from . import NAMES, STREAMING, UNASKED, available, module_name, precisions
+from . import APART, NAMES, STREAMING, UNASKED, available, module_name, precisions
 from .acceptance import Figures, References, hold
 from .base import GRAPH_OF, PLAIN, Session
 
@@ -79,6 +79,21 @@ class Choice(msgspec.Struct):
         timed = [name for name in usable if 1 in self.costs.get(name, {})]
         return min(timed, key=lambda name: self.costs[name][1]) if timed else usable[0]
 
+    def able(self) -> set[str]:
+        """The ways that calls may go to: the best, and those that are near the least time at some size."""
+        tables = self.costs.values()
+        least = {size: min(table[size] for table in tables if size in table) for size in set().union(*tables)}
+        near = (name for name, one in self.costs.items() if any(ms <= _NEAR * least[size] for size, ms in one.items()))
+        return {self.best(), *near}
+
+    def refuse(self, name: str, problem: BackendError | FidelityError) -> None:
+        """This way does not serve; raises `problem` where it was the last one."""
+        if len(self.accepted) == 1:
+            raise problem
+        del self.accepted[name]
+        self.costs.pop(name, None)
+        self.refused[name] = str(problem)
+
     def why(self) -> str:
         """The choice in one sentence."""
         best = self.best()
@@ -97,7 +112,7 @@ class Effort(msgspec.Struct, frozen=True):
     """How long a way is measured, in seconds, so long as there are few; `thorough`: all of them so long, anew, and at
     every number of threads."""
 
-    seconds: float = 0.35
+    seconds: float = 0.3
     thorough: bool = False
 
 
@@ -148,18 +163,40 @@ def choose(
     for way in options:
         tell(f"checking {way.name}")
         try:
-            choice.accepted[way.name] = hold(open_session(way), references, sizes=(1, max(2, references.count)))
+            choice.accepted[way.name] = _held(way, open_session, references, raw=way.backend not in APART)
         except (BackendError, FidelityError) as problem:
             choice.refused[way.name] = str(problem)
             problems.append(problem)
     if not choice.accepted:
         raise problems[0]
+    _confirm(choice, open_session, references)
     kept = cache.write(entry, msgspec.json.encode(choice))
     # alone and forgotten at once, a measurement would only cost time; without a signal there is nothing to time
     if (references.available or not references.spec.signals) and (len(choice.accepted) > 1 or kept):
         _measure(choice, open_session, references, threads, effort, tell)
+        _confirm(choice, open_session, references)
         cache.write(entry, msgspec.json.encode(choice))
     return choice
+
+
+def _held(
+    way: Way, open_session: Callable[[Way], Session], references: References, *, raw: bool = True
+) -> Figures | None:
+    return hold(open_session(way), references, (1, max(2, references.count)), raw=raw)
+
+
+def _confirm(choice: Choice, open_session: Callable[[Way], Session], references: References) -> None:
+    """Holds the ways that may serve to the goldens in every output, where so far they were in the one that serves.
+
+    To do so with every way that is tried would take a second model of each."""
+    sure: set[str] = set()
+    while unsure := sorted(name for name in choice.able() - sure if choice.ways[name].backend in APART):
+        for name in unsure:
+            sure.add(name)
+            try:
+                choice.accepted[name] = _held(choice.ways[name], open_session, references)
+            except (BackendError, FidelityError) as problem:
+                choice.refuse(name, problem)
 
 
 def _measure(
@@ -279,13 +316,9 @@ def _round(
     for name, session in sessions.items():
         tell(f"measuring {name} at batch {size}")
         try:
-            hold(session, references, (size,))
+            hold(session, references, (size,), raw=choice.ways[name].backend not in APART)
         except (BackendError, FidelityError) as problem:
-            if len(choice.accepted) == 1:
-                raise
-            del choice.accepted[name]
-            choice.costs.pop(name, None)
-            choice.refused[name] = str(problem)
+            choice.refuse(name, problem)
             continue
         table = choice.costs.setdefault(name, {})
         table[size] = min(table.get(size, float("inf")), _time_call(session, references, size))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from functools import cache
 from typing import Any
@@ -29,6 +29,7 @@ NAME, MODULE = "openvino", "openvino"
 _INSTALL = "pip install 'ganrt[openvino]'"
 _MULTIPLYING = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "GroupConvolution"}
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
+_APART = 32 << 20  # bytes of a graph; beyond, a second compiled model would take more memory than it saves time
 _FIRST_CALLS, _MOST_CALLS = 2, 200  # under the profiler
 _HINTS = {"fp32": "f32", "fp16": "f16", "int8": "f32", "bf16": "bf16"}
 
@@ -85,7 +86,7 @@ def _core(make: Callable[[], Any]) -> Any:
 
 
 class OpenVinoSession:
-    """One compiled model; every thread has an infer request of its own."""
+    """A compiled model for each choice of outputs, since one computes all that it has; each thread has its requests."""
 
     def __init__(self, graph: Graph, options: Options, *, count: bool = False) -> None:
         """`count`: the time of every operation, for `counted`."""
@@ -96,27 +97,29 @@ class OpenVinoSession:
         if options.precision == "bf16" and "bf16" not in precisions():
             raise BackendUnavailable("OpenVINO computes in BF16 only on a processor that has it; this one does not.")
         self._tensor = openvino.Tensor
-        with translated("OpenVINO", "cannot use this graph", line=-1):
-            core = _core(openvino.Core)
-            self._model = core.compile_model(
-                core.read_model(graph.data),
-                "CPU",
-                {
-                    "INFERENCE_PRECISION_HINT": _HINTS[options.precision],
-                    "PERFORMANCE_HINT": "LATENCY" if options.streams == 1 else "THROUGHPUT",
-                    "NUM_STREAMS": str(options.streams),
-                    "INFERENCE_NUM_THREADS": str(options.threads),
-                    "PERF_COUNT": count,
-                },
-            )
+        self._settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[options.precision],
+            "PERFORMANCE_HINT": "LATENCY" if options.streams == 1 else "THROUGHPUT",
+            "NUM_STREAMS": str(options.streams),
+            "INFERENCE_NUM_THREADS": str(options.threads),
+            "PERF_COUNT": count,
+        }
         self._requests, self._streams = threading.local(), options.streams
+        self._models: dict[frozenset[str], Any] = {}
+        self._compiling = threading.Lock()
+        with translated("OpenVINO", "cannot use this graph", line=-1):
+            self._core = _core(openvino.Core)
+            self._graph = self._core.read_model(graph.data)
+            self._names = [output.get_any_name() for output in self._graph.outputs]
+            self._apart = len(graph.data) <= _APART
+            served = self._compiled(self._names[:1])
         self._info = SessionInfo(
             NAME,
             f"OpenVINO {openvino.__version__.split('-')[0]}",
             "CPU",
-            self._precision(options),
+            _precision(served, options),
             options.threads,
-            streams=int(self._model.get_property("NUM_STREAMS")),
+            streams=int(served.get_property("NUM_STREAMS")),
         )
 
     @property
@@ -158,32 +161,50 @@ class OpenVinoSession:
             return nodes, float(request.latency)
 
     def close(self) -> None:
-        self.__dict__.pop("_model", None)
+        self.__dict__.pop("_graph", None)
+        self._models = {}
         self._requests = threading.local()
 
     def _open(self, outputs: tuple[str, ...], count: int) -> list[Any]:
-        """This thread's requests for these outputs: the model fills every output, also into an array set long ago."""
+        """This thread's requests for these outputs, all of the graph's where none are named."""
         requests: list[Any] = self._requests.__dict__.setdefault("by_outputs", {}).setdefault(outputs, [])
         while len(requests) < count:
-            model = self.__dict__.get("_model")
-            if model is None:  # another thread closed it meanwhile
-                raise BackendError("The generator is closed; load it again.")
-            requests.append(model.create_infer_request())
+            requests.append(self._compiled(outputs).create_infer_request())
         return requests[:count]
 
-    def _precision(self, options: Options) -> str:
-        """The precision of most layers that multiply, as the compiled model itself reports it; of a graph in 8 bits
-        these as long as any layer is, since the graph itself says which are not."""
-        layers = [operation.get_rt_info() for operation in self._model.get_runtime_model().get_ops()]
-        computed = Counter(
-            layer["runtimePrecision"].astype(str) for layer in layers if layer["layerType"].astype(str) in _MULTIPLYING
-        )
-        told = computed.most_common(1)[0][0] if computed else _HINTS[options.precision]
-        if options.precision == "fp32" and set(computed) - {"f32"}:
-            raise BackendError(f"OpenVINO was asked for FP32 and computes in {told}; use another backend.")
-        if options.precision == "int8" and set(computed) & {"i8", "u8"}:
-            return "int8"
-        return _PRECISIONS.get(told, told)
+    def _compiled(self, outputs: Sequence[str]) -> Any:
+        """The model that gives these outputs and no others, or all of them."""
+        kind = frozenset(outputs) if self._apart and set(outputs) < set(self._names) else frozenset()
+        with self._compiling:
+            if kind not in self._models:
+                graph = self.__dict__.get("_graph")
+                if graph is None:  # another thread closed it meanwhile
+                    raise BackendError("The generator is closed; load it again.")
+                self._models[kind] = self._core.compile_model(_only(graph, kind), "CPU", self._settings)
+            return self._models[kind]
+
+
+def _only(graph: Any, outputs: Collection[str]) -> Any:
+    """The part of a model that these outputs need; all of it where none are named."""
+    if not outputs:
+        return graph
+    results = [result for result in graph.get_results() if result.output(0).get_names() & set(outputs)]
+    return type(graph)(results, graph.get_parameters(), graph.get_friendly_name())
+
+
+def _precision(model: Any, options: Options) -> str:
+    """The precision of most layers that multiply, as the compiled model itself reports it; of a graph in 8 bits these
+    as long as any layer is, since the graph itself says which are not."""
+    layers = [operation.get_rt_info() for operation in model.get_runtime_model().get_ops()]
+    computed = Counter(
+        layer["runtimePrecision"].astype(str) for layer in layers if layer["layerType"].astype(str) in _MULTIPLYING
+    )
+    told = computed.most_common(1)[0][0] if computed else _HINTS[options.precision]
+    if options.precision == "fp32" and set(computed) - {"f32"}:
+        raise BackendError(f"OpenVINO was asked for FP32 and computes in {told}; use another backend.")
+    if options.precision == "int8" and set(computed) & {"i8", "u8"}:
+        return "int8"
+    return _PRECISIONS.get(told, told)
 
 
 def _together(requests: Sequence[Any]) -> None:

@@ -99,12 +99,13 @@ def test_the_graph_is_valid_takes_and_gives_what_its_spec_says_and_is_smaller(di
     assert len(digits.graph) < len(DIGITS.graph())  # whose weights are float16
 
 
-def test_pixels_are_made_in_float32(digits) -> None:
+def test_pixels_are_rounded_once(digits) -> None:
     nodes = {name: node for node in onnx.load_from_string(digits.graph).graph.node for name in node.output}
-    node = nodes["image"]
+    kinds, node = [], nodes["image"]
     while node.output[0] != "image_float":
-        assert node.op_type not in ("QuantizeLinear", "DequantizeLinear")
+        kinds.append(node.op_type)
         node = nodes[node.input[0]]
+    assert kinds in (["Transpose", "QuantizeLinear", "Add"], ["Reshape", "QuantizeLinear", "Add"])
 
 
 def test_a_small_generator_is_quantized_as_a_whole() -> None:

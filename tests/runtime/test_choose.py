@@ -241,6 +241,18 @@ def test_what_is_asked_for_narrows_the_ways(bundle):
         ways(bundle, backend="auto", precision="auto", form="phases")
 
 
+def test_an_engine_of_right_pixels_and_a_wrong_raw_output_does_not_serve(bundle):
+    class Rough(Engine):
+        def run(self, inputs, outputs):
+            super().run(inputs, outputs)
+            if "image_float" in outputs:
+                outputs["image_float"][:] += 0.01  # 46 dB
+
+    choice = decide(bundle, openvino=Rough(bundle, "openvino"), onnxruntime=Engine(bundle, "onnxruntime", seconds=0.01))
+    assert set(choice.costs) <= {"onnxruntime", "onnxruntime 2 streams"}
+    assert "46.0 dB from the reference" in choice.refused["openvino"]
+
+
 def test_int8_is_a_way_unasked_only_where_its_graph_passed_the_default_gate(bundle, monkeypatch):
     graphs = {**bundle.manifest.graphs, "int8": bundle.manifest.graphs["fp32"]}
     for automatic in ((), ("int8",)):

@@ -1,7 +1,8 @@
 """INT8 by NNCF, as Quantize/Dequantize pairs in the ONNX: as much of the graph as passes the gate.
 
     the form of the graph that is fastest in 8 bits -> batch norms folded -> NNCF, one recipe after another, until one
-    passes -> else the best of them, and a bisection for the operations that must stay float32 -> gate -> done
+    passes -> else the best of them, and a bisection for the operations that must stay float32 -> pixels made in one
+    operation -> gate -> done
 
 Calibrated on the generator's own draws (`samples.py`). The gate's arithmetic is OpenVINO's, which has 8-bit kernels for
 every x86-64 processor and would be the one to serve it; without it, ONNX Runtime's. A processor without VNNI may
@@ -27,13 +28,14 @@ from onnx_ir.passes import common
 from ganrt import backends
 from ganrt.errors import ExportError, FidelityError
 from ganrt.manifest import Bound
-from ganrt.spec import Spec
+from ganrt.spec import Image, Spec
 
 from ..fidelity import Pair
 from ..optimize.measure import times
 from .gate import Figures, Judge, shortfall
 from .lowered import INT8, Lowered, faults_told, refusal
 from .quantize import RECIPES, Recipe, quantized
+from .rounded_pixels import rounded_pixels
 from .samples import Feeds, prepare, session
 from .search import fewest_that_hold
 from .stripped import Quantized
@@ -86,6 +88,8 @@ def int8(
         if not any(kind in _MULTIPLYING for name, kind in best.graph.kinds.items() if name not in high):
             raise refusal("int8", best.figures, bound, _blame(best.graph, judge, bound))
     graph = best.graph.without(high)
+    if isinstance(spec.output, Image):
+        graph = rounded_pixels(graph, spec.output.name, spec.output_ports()[-1].name)
     figures = faults_told(judge.everywhere(graph, "int8"), bound)
     if figures[_engine()].fault:
         raise refusal("int8", figures[_engine()], bound, _blame(best.graph, judge, bound))
