@@ -79,9 +79,10 @@ class Generator:
         `source`: a bundled name ("digits"), a .ganrt file, a bundle's directory, or a plain .onnx, whose `spec` is
         given here unless the file carries it. `backend`: "onnxruntime", "openvino", "ncnn" or "mnn" to force one; it
         is then that one or an error. `threads`: cores the engine may use, all usable ones by default. `precision`: how
-        to compute; "auto" is FP32, or BF16 where the processor gains by it and the result stays within 50 dB; "fp32"
-        forces FP32; "int8" is yours to ask for, where the bundle has that graph. `form`: "plain" for the graph as
-        traced, or another form that the bundle holds. `progress`: is told what the first load works on.
+        to compute; "auto" is FP32, or what is faster here and stays within 50 dB: BF16, or INT8 where the bundle holds
+        a graph of it that passed this gate; "fp32" forces FP32, "int8" that graph whatever its gate was. `form`:
+        "plain" for the graph as traced, or another form that the bundle holds. `progress`: is told what the first load
+        works on.
 
         Each way must first reproduce the bundle's reference samples here. The first load on a machine also measures
         them against each other, within seconds, and remembers the result in the cache; `tune` measures longer.
@@ -357,16 +358,24 @@ class Generator:
             raise ArgumentError(f"The generator '{self.name}' is one graph: it has no mapping to call by itself.")
         return session
 
-    def run(self, inputs: Mapping[str, ArrayLike] | Sequence[ArrayLike]) -> dict[str, NDArray[Any]]:
+    def run(
+        self, inputs: Mapping[str, ArrayLike] | Sequence[ArrayLike], *, outputs: Sequence[str] | None = None
+    ) -> dict[str, NDArray[Any]]:
         """The graph's outputs for inputs that you bring: nothing is drawn, nothing is split.
 
         `inputs`: an array for each input of `spec.input_ports()`, by name or in that order, the batch first. Whole
-        numbers and float64 are converted where the graph takes float32.
-        Returns every output of the graph by name, in its order: for pictures the pixels and the raw output, and what
-        else the graph gives. Raises ArgumentError when an input is missing, unknown, or of another type or shape.
+        numbers and float64 are converted where the graph takes float32. `outputs`: names of those wanted, which an
+        engine may make in less time than all.
+        Returns outputs by name, all of the graph's in its order unless some are named: for pictures the pixels and the
+        raw output, and what else the graph gives. Raises ArgumentError when an input is missing, unknown, or of another
+        type or shape, or an output is unknown.
         """
-        feeds = _given(self._spec, inputs)
-        return self._session(self._preferred).evaluate(feeds, [port.name for port in self._spec.graph_outputs()])
+        have = [port.name for port in self._spec.graph_outputs()]
+        wanted = have if outputs is None else list(outputs)
+        unknown = next((name for name in wanted if name not in have), None)
+        if unknown is not None or not wanted:
+            raise ArgumentError(f"outputs is {outputs!r}; this graph gives: {', '.join(have)}.")
+        return self._session(self._preferred).evaluate(_given(self._spec, inputs), wanted)
 
     def warm_up(self, n: int = 1) -> Self:
         """Runs what `sample(n)` will run, twice, so that the next call meets no first-time cost. Returns itself."""

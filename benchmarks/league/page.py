@@ -16,7 +16,10 @@ Each contestant is a process of its own with the settings that its documentation
 0.15 s, and a figure is the median of seven turns' medians. A call begins with latents drawn anew and ends with pixels,
 where the network makes pictures. dB is the distance of what that very process computed from PyTorch in FP32. *start*
 is from the start of the process to its first answer, *MiB* its most resident memory by then. "ganrt" is the default
-precision and "first load" what `Generator.load` finds by itself in FP32; the other two are after `ganrt tune`.
+precision, "ganrt int8" a graph made with `--int8-gate 50`, which the default may take, and "first load" what
+`Generator.load` finds by itself in FP32; the others are after `ganrt tune`. "OpenVINO INT8" is what NNCF makes of the
+network with its defaults, calibrated on the generator's own inputs; it has no gate, so that its dB decide whether it
+counts.
 
 `python -m benchmarks league` runs all of it again; `GANRT_BENCH_QUICK=1` a part, in four minutes. It needs ganrt with
 all its extras, and `pip install --no-deps ncnn pnnx`.

@@ -21,6 +21,7 @@ import numpy as np
 
 from ganrt import Bundle
 from ganrt.cli.bench import new_report
+from ganrt.cli.bench_against import undecided
 from ganrt.cli.bench_rows import COMMAND, Row, fill
 from ganrt.latency.compare import SIDE_BY_SIDE, TWO_RESULTS, Change, compare
 from ganrt.latency.processes import parts
@@ -71,7 +72,7 @@ def measured(command: Sequence[str]) -> Report:
 def side_by_side(command: Sequence[str]) -> tuple[Report, Report]:
     """What `ganrt bench digits --against digits` measures: this build, and that of the command."""
     pair = _report(SIDE_BY_SIDE), _report(SIDE_BY_SIDE)
-    fill([(Row(pair[0], "digits", Asked(), 1), Row(pair[1], "digits", Asked(), 1, command))])
+    fill([(Row(pair[0], "digits", Asked(), 1), Row(pair[1], "digits", Asked(), 1, command))], undecided=undecided)
     return pair
 
 

@@ -99,6 +99,10 @@ class References:
             return Draws(self.spec, 0, 0, count).feeds(0, count)
         return {name: np.ascontiguousarray(array[self.rows(count)]) for name, array in self._feeds.items()}
 
+    def fresh(self, count: int) -> dict[str, NDArray[Any]]:
+        """A batch drawn now, as a call draws it; the goldens where the generator takes a signal."""
+        return self.feeds(count) if self.spec.signals else Draws(self.spec, 0, 0, count).feeds(0, count)
+
     def empty_outputs(self, session: Session, count: int, *, raw: bool) -> dict[str, NDArray[Any]]:
         """Arrays for one call: the output that users get, and the raw one too when `raw`."""
         ports = self.spec.output_ports()

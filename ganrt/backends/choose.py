@@ -22,7 +22,7 @@ from . import APART, NAMES, STREAMING, UNASKED, available, module_name, precisio
 from .acceptance import Figures, References, hold
 from .base import GRAPH_OF, PLAIN, Session
 
-__all__ = ["SIZES", "Choice", "Effort", "Way", "choose", "ways"]
+__all__ = ["AUTO", "SIZES", "Choice", "Effort", "Way", "choose", "ways"]
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)  # batches measured, and the largest is the largest chunk
 _TRIAL = (1, 8)  # batches that a way must be good at, one of them, to be measured at all
@@ -35,7 +35,7 @@ _TURNS = 3  # from which a median says more than the least time
 _STREAMED = 2  # ways that a first load tries in streams
 _SHORT_MS = 1.0  # a call so short may lose more by waking threads than it gains
 _VERSION = 6  # of the record, and of what engines are given
-_AUTO = ("fp32", "bf16", "int8")  # what a CPU may gain by
+AUTO = ("fp32", "bf16", "int8")  # what a CPU may gain by
 
 
 class Way(msgspec.Struct, frozen=True):
@@ -361,7 +361,7 @@ def _precisions(bundle: Bundle, wanted: str) -> tuple[str, ...]:
     have = tuple(bundle.manifest.graphs)
     if wanted == "auto":
         allowed = {"fp32", *bundle.manifest.automatic} & set(have)
-        return tuple(one for one in _AUTO if GRAPH_OF[one] in allowed) or have[:1]
+        return tuple(one for one in AUTO if GRAPH_OF[one] in allowed) or have[:1]
     if wanted not in GRAPH_OF:
         raise ArgumentError(f"There is no precision '{wanted}'; ganrt knows: auto, {', '.join(GRAPH_OF)}.")
     if GRAPH_OF[wanted] not in have:
@@ -380,10 +380,11 @@ def _forms(bundle: Bundle, wanted: str) -> tuple[str, ...]:
 
 
 def _time_call(session: Session, references: References, size: int) -> float:
-    """The shorter of two calls in a row, as calls mostly come: behind another engine's, the first finds cold caches."""
-    feeds, outputs = references.feeds(size), references.empty_outputs(session, size, raw=False)
-    took = float("inf")
+    """The shorter of two calls in a row, each behind a draw, as calls mostly come: behind another engine's, or right
+    behind itself, a call finds colder or warmer caches."""
+    outputs, took = references.empty_outputs(session, size, raw=False), float("inf")
     for _ in range(2):
+        feeds = references.fresh(size)
         started = time.perf_counter()
         session.run(feeds, outputs)
         took = min(took, (time.perf_counter() - started) * 1000)

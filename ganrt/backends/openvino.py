@@ -143,7 +143,7 @@ class OpenVinoSession:
 
     def evaluate(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         with translated("OpenVINO", "failed while running", line=-1):
-            (request,) = self._open((), 1)
+            (request,) = self._open(tuple(outputs), 1, own=True)
             for name, array in inputs.items():
                 request.set_tensor(name, self._tensor(array, shared_memory=True))
             request.infer()
@@ -165,9 +165,9 @@ class OpenVinoSession:
         self._models = {}
         self._requests = threading.local()
 
-    def _open(self, outputs: tuple[str, ...], count: int) -> list[Any]:
-        """This thread's requests for these outputs, all of the graph's where none are named."""
-        requests: list[Any] = self._requests.__dict__.setdefault("by_outputs", {}).setdefault(outputs, [])
+    def _open(self, outputs: tuple[str, ...], count: int, *, own: bool = False) -> list[Any]:
+        """This thread's requests for these outputs; `own`: that fill arrays of their own, never a caller's."""
+        requests: list[Any] = self._requests.__dict__.setdefault("by_outputs", {}).setdefault((outputs, own), [])
         while len(requests) < count:
             requests.append(self._compiled(outputs).create_infer_request())
         return requests[:count]

@@ -128,8 +128,8 @@ def command(
     2 %, and the percentile is known within 2 %; --whole takes all the time.
 
     Each row is timed in several processes, a few calls at a time beside a reference kernel. --compare tells faster,
-    slower and within noise apart over processes, each over the kernel; --against times both side by side, takes no
-    longer, and tells much smaller changes.
+    slower and within noise apart over processes, each over the kernel; --against times both side by side, tells
+    much smaller changes, and goes on up to four times as long while it cannot tell.
 
     \b
     Examples:

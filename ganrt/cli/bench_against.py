@@ -8,13 +8,14 @@ from pathlib import Path
 import typer
 
 from ..errors import ArgumentError
-from ..latency.compare import LEAST, SIDE_BY_SIDE, Comparison, compare
+from ..latency.compare import LEAST, SIDE_BY_SIDE, Comparison, compare, judge
+from ..latency.processes import join
 from ..latency.report import comparison_lines, comparison_table
 from ..latency.results import Asked, Report
 from .bench_rows import COMMAND, Row, fill
 from .terminal import plain, print_json, say, show, waiting
 
-__all__ = ["bench_against", "show_comparison"]
+__all__ = ["bench_against", "show_comparison", "undecided"]
 
 
 def bench_against(
@@ -38,7 +39,7 @@ def bench_against(
         (Row(reports[0], old, one, size, command), Row(reports[1], new, one, size)) for one in asked for size in sizes
     ]
     with waiting(f"timing {new} against {old}", reports[0].settings.processes * len(rows)) as bar:
-        fill(rows, bar.describe, bar)
+        fill(rows, bar.describe, bar, undecided)
     if reports[1].interrupted:
         say("Interrupted; what was measured until then is compared as far as it goes.")
         if not (reports[0].rows and reports[1].rows):
@@ -46,6 +47,12 @@ def bench_against(
     show_comparison(compare(*reports, limit=limit, kind=SIDE_BY_SIDE), json)
     if reports[1].interrupted:
         raise typer.Exit(130)
+
+
+def undecided(pair: tuple[Row, ...]) -> bool:
+    """Could it not be told yet whether the new one is faster or slower?"""
+    old, new = (join(row.found, len(row.found)) for row in pair)
+    return bool(old.samples_ms and new.samples_ms) and judge(old, new, SIDE_BY_SIDE).verdict == "cannot tell"
 
 
 def show_comparison(found: Comparison, json: bool) -> None:

@@ -22,6 +22,7 @@ from .bench_child import Request
 
 __all__ = ["COMMAND", "Row", "asked_for", "fill"]
 
+_LOOKS = (1, 2, 4)  # times the processes asked for, after which a comparison may be decided
 COMMAND = (sys.executable, "-P", "-m", "ganrt.cli.bench_child")
 
 
@@ -110,26 +111,32 @@ def fill(
     rows: Sequence[tuple[Row, ...]],
     tell: Callable[[str], None] = lambda _: None,
     done: Callable[[int], None] = lambda _: None,
+    undecided: Callable[[tuple[Row, ...]], bool] = lambda _: False,
 ) -> None:
     """Times rows into their reports, a process after the other; `done` counts them.
 
     Rows that stand together in a tuple are timed side by side: their processes are alive at once and take turns, a few
-    calls each. Ctrl-C ends it, and the reports say `interrupted`. Raises BackendUnavailable when a report stays empty.
+    calls each. `undecided`: whether they need as many processes again, and twice as many after that. Ctrl-C ends it,
+    and the reports say `interrupted`. Raises BackendUnavailable when a report stays empty.
     """
     everyone = [row for group in rows for row in group]
+    asked, going = max(row.report.settings.processes for row in everyone), list(rows)
     loaded = set[tuple[str, Asked]]()
     try:
-        for number in range(max(row.report.settings.processes for row in everyone)):
-            for group in rows:
+        for number in range(asked * _LOOKS[-1]):
+            if number in [asked * look for look in _LOOKS]:
+                going = [group for group in going if not any(row.over for row in group) and undecided(group)]
+            for group in going:
                 if not any(row.over or row.early for row in group):
                     _time(group, number, loaded, tell)
-                done(len(group))
+                if number < asked:
+                    done(len(group))
     except KeyboardInterrupt:
         for row in everyone:
             row.report.interrupted = True
     for row in everyone:
         if row.found:
-            row.report.rows.append(join(row.found, row.report.settings.processes, early=row.early))
+            row.report.rows.append(join(row.found, max(asked, len(row.found)), early=row.early))
     for row in everyone:
         if not row.report.rows and not row.report.interrupted:
             raise BackendUnavailable(row.over)

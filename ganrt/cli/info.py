@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from ..backends.choose import AUTO
 from ..bundle import Bundle
 from ..manifest import Manifest
 from ..spec import Audio, Code, Image, Input, Label, Latent, Output, Signal, Spec, Table, Tensor, Truncation
@@ -139,8 +140,10 @@ def _goldens(manifest: Manifest) -> Iterator[tuple[str, str]]:
         bound = manifest.goldens.bounds.get(precision)
         if bound is not None:
             step = "" if bound.max_step is None else f", none more than {bound.max_step} off"
-            within = "" if bound.max_step == 1 else f", {bound.within_one:.4g} of the uint8 values within one"
-            yield precision, f"at least {bound.psnr_db:g} dB{within}{step}"
+            told = bound.max_step != 1 and bound.within_one > 0
+            within = f", {bound.within_one:.4g} of the uint8 values within one" if told else ""
+            unasked = "; serves unasked where it is faster" if precision in {*manifest.automatic} & {*AUTO} else ""
+            yield precision, f"at least {bound.psnr_db:g} dB{within}{step}{unasked}"
 
 
 def _fidelity(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:

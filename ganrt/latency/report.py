@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import TYPE_CHECKING
 
-from .compare import TWO_RESULTS, Comparison
+from .compare import CONFIDENCE, TWO_RESULTS, Comparison
 from .noise import doubts
 from .percentiles import Percentile
 from .results import Report, Timing, in_words, versions
@@ -83,7 +83,8 @@ def comparison_table(found: Comparison) -> Table:
     made = Table(box=None)
     for name in ("", "verdict"):
         made.add_column(name)
-    for name in ("old ms", "new ms", "new/old", *(("machine", "equal") if normalized else ()), "95 % interval"):
+    interval = f"{CONFIDENCE[found.kind] * 100:.0f} % interval"
+    for name in ("old ms", "new ms", "new/old", *(("machine", "equal") if normalized else ()), interval):
         made.add_column(name, justify="right")
     made.add_column("")
     for one in found.changes:

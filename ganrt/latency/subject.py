@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,12 +19,12 @@ __all__ = ["Subject", "benchmark", "engine_calls"]
 
 
 class Subject(NamedTuple):
-    """`sample(n, seed=, start=)` and `run(inputs)` as users call them; `pieces`: the engine calls of one of them, each
-    with its form of the graph, its samples, and the session that makes them."""
+    """`sample(n, seed=, start=)` and `run(inputs, outputs=)` as users call them; `pieces`: the engine calls of one of
+    them, each with its form of the graph, its samples, and the session that makes them."""
 
     bundle: Bundle
     sample: Callable[..., NDArray[Any]]
-    run: Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]
+    run: Callable[..., dict[str, NDArray[Any]]]
     pieces: list[tuple[str, int, Session]]
 
 
@@ -52,7 +52,7 @@ def benchmark(subject: Subject, batch: int, *, course: Course, seed: int, asked:
         )
     output = spec.output_ports()[0].name
     return time_row(
-        lambda feeds: subject.run(feeds)[output],
+        lambda feeds: subject.run(feeds, outputs=[output])[output],
         fresh_signals(references, batch, seed),
         batch=batch,
         asked=asked,

@@ -82,6 +82,17 @@ def test_an_array_of_an_earlier_call_is_never_written_again(session, bundle):
     assert (raw == 123).all()
 
 
+def test_what_is_evaluated_is_written_into_no_array_of_another_call(session, bundle):
+    references, kept = References(bundle), np.empty((3, 6, 5, 1), np.uint8)
+    session.run(references.feeds(3), {"image": kept})
+    kept[:] = 7
+    first = session.evaluate(references.feeds(3), ("image",))["image"]
+    assert (kept == 7).all()
+    again = first.copy()
+    session.evaluate({name: array[::-1].copy() for name, array in references.feeds(3).items()}, ("image",))
+    assert (first == again).all()
+
+
 def test_both_outputs_can_be_asked_for_at_once(session, bundle):
     outputs = {"image": np.empty((2, 6, 5, 1), np.uint8), "image_float": np.empty((2, 1, 6, 5), np.float32)}
     session.run(References(bundle).feeds(2), outputs)

@@ -13,7 +13,10 @@ import time
 import msgspec
 import pytest
 
+from ganrt import Bundle
 from ganrt.cli import bench_rows, main
+from ganrt.cli.bench import new_report
+from ganrt.cli.bench_rows import Row, fill
 from ganrt.cli.terminal import show
 from ganrt.environment import describe
 from ganrt.latency.bench import summarize
@@ -155,8 +158,21 @@ def test_quick_is_a_line_that_tells_latency_throughput_and_on_what(capsys):
     assert re.match(rf"digits, 2 a call: {figures} on .*onnxruntime fp32 plain, 1 thread; \d+ cores? of", printed)
 
 
+@pytest.mark.parametrize(("enough", "timed"), [(0, 10), (20, 20), (21, 40), (99, 40)])
+def test_pairs_are_timed_on_while_it_cannot_be_told(monkeypatch, enough, timed):
+    def time(group, number, loaded, tell):
+        for row in group:
+            row.found.append(Timing(1, row.asked, "failed", fault="a test"))
+
+    monkeypatch.setattr(bench_rows, "_time", time)
+    report = new_report(Bundle.open("digits"), 1.0, 99.0, 0, 10)
+    pair = Row(report, "digits", Asked(), 1), Row(report, "digits", Asked(), 1)
+    fill([pair], undecided=lambda rows: len(rows[0].found) < enough)
+    assert len(pair[0].found) == len(pair[1].found) == timed
+
+
 def test_a_slower_generator_is_found_against_a_faster_one(capsys, tiny_bundle_path):
-    words = ["bench", "digits", "--against", str(tiny_bundle_path), "--seconds", "0.3", "--processes", "6", *ENGINE]
+    words = ["bench", "digits", "--against", str(tiny_bundle_path), "--seconds", "0.3", "--processes", "7", *ENGINE]
     assert main([*words, "--json"]) == 1
     change = json.loads(capsys.readouterr().out)["changes"][0]
     assert (change["verdict"], change["regressed"], change["machine"]) == ("slower", True, None)
@@ -164,14 +180,17 @@ def test_a_slower_generator_is_found_against_a_faster_one(capsys, tiny_bundle_pa
     assert change["ratio"] > change["low"] > 1.1
 
 
-def test_the_ganrt_of_another_python_is_the_old_one_and_the_same_is_no_regression(tmp_path, capsys, tiny_bundle_path):
+def test_the_ganrt_of_another_python_is_the_old_one_and_the_same_is_no_regression(
+    tmp_path, capsys, monkeypatch, tiny_bundle_path
+):
     """Here the other is this one, behind a script that leaves a trace."""
+    monkeypatch.setattr(bench_rows, "_LOOKS", (1,))  # for the test's sake: it need not be told
     python, trace = tmp_path / "python", tmp_path / "trace"
     python.write_text(f'#!/bin/sh\necho x >> {trace}\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    words = ["--against-python", str(python), "--seconds", "0.3", "--processes", "6", "--limit", "200%"]
+    words = ["--against-python", str(python), "--seconds", "0.3", "--processes", "7", "--limit", "200%"]
     assert main(["bench", str(tiny_bundle_path), *words, *ENGINE]) == 0
-    assert trace.read_text().count("x") == 6
+    assert trace.read_text().count("x") == 7
     said = capsys.readouterr().out
     assert "batch 1, onnxruntime fp32 plain, 1 thread" in said
     assert "side by side" in said
@@ -367,7 +386,7 @@ def test_a_row_ends_once_enough_is_known_unless_it_may_not(
         (["--percentile", "100"], "percentile is 100.0; give", 2),
         (["--processes", "0"], "processes is 0; give a whole number from 1 to 100", 2),
         (["--against", "absent.ganrt"], "no file, folder or bundled generator 'absent.ganrt'", 1),
-        (["--against", "digits", "--processes", "5"], "Side by side needs at least --processes 6", 2),
+        (["--against", "digits", "--processes", "6"], "Side by side needs at least --processes 7", 2),
         (["--against-python", "absent/python"], "There is no Python at absent/python", 2),
     ],
 )

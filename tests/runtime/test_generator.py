@@ -251,6 +251,9 @@ def test_run_evaluates_the_graph_on_given_arrays(tiny_bundles):
         np.testing.assert_allclose(outputs["image_float"], expected, atol=1e-6)
         by_position = generator.run((z.astype(np.float64), np.array(label)))
         np.testing.assert_array_equal(by_position["image"], outputs["image"])
+        (pixels,) = generator.run({"z": z, "label": label}, outputs=["image"]).items()
+        assert pixels[0] == "image"
+        np.testing.assert_array_equal(pixels[1], outputs["image"])
 
 
 @pytest.mark.parametrize(
@@ -268,3 +271,12 @@ def test_run_evaluates_the_graph_on_given_arrays(tiny_bundles):
 def test_run_says_what_is_wrong_with_its_inputs(tiny_bundles, inputs, sentence):
     with Generator.load(tiny_bundles["conditional"]) as generator, pytest.raises(ArgumentError, match=sentence):
         generator.run(inputs)
+
+
+@pytest.mark.parametrize("outputs", [[], ["picture"]])
+def test_run_says_which_outputs_there_are(tiny_bundles, outputs):
+    with (
+        Generator.load(tiny_bundles["conditional"]) as generator,
+        pytest.raises(ArgumentError, match=r"outputs is .*; this graph gives: image, image_float\."),
+    ):
+        generator.run([np.zeros((2, 8)), [1, 2]], outputs=outputs)

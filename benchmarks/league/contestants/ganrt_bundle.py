@@ -18,6 +18,7 @@ def make(n: int, inputs: str, answer: str, bundle: str, precision: str, cache: s
     generator, feeds = Generator.load(bundle, precision=precision), load(inputs)
     keep(answer, generator.run(feeds)[generator.spec.output_ports()[-1].name])
     if generator.spec.signals:
-        return lambda: generator.run(feeds)
+        first = [generator.spec.output_ports()[0].name]
+        return lambda: generator.run(feeds, outputs=first)
     seeds = count()
     return lambda: generator.sample(n, seed=next(seeds))

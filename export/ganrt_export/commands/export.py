@@ -317,6 +317,11 @@ def _report(bundle: Bundle, seconds: float) -> None:
     for precision, engine, figures in every:
         if "fault" in figures:
             shown.print(f"note: {engine} will not serve the {precision} graph: {figures['fault']}", soft_wrap=True)
+    if "int8" in manifest.graphs:
+        asked = "is for load(precision='int8'); --int8-gate 50 makes one that load() takes by itself"
+        shown.print(
+            f"int8: {'load() takes it where it is faster' if 'int8' in manifest.automatic else asked}", soft_wrap=True
+        )
     for graph, count in facts.get("operations", {}).items():
         line = f"{graph}: {count['multiply_adds']:,} multiply-adds a sample in {count['nodes']} nodes"
         shown.print(line, soft_wrap=True)
