@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from ..backends.choose import AUTO
 from ..bundle import Bundle
 from ..manifest import Manifest
 from ..spec import Audio, Code, Image, Input, Label, Latent, Output, Signal, Spec, Table, Tensor, Truncation
@@ -135,6 +134,8 @@ def _span(least: int, best: int, most: int) -> str:
 def _goldens(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if manifest.goldens is None:
         return
+    from ..backends.choose import AUTO
+
     yield "samples", str(len(manifest.goldens.samples))
     for precision in manifest.graphs:
         bound = manifest.goldens.bounds.get(precision)
