@@ -42,13 +42,14 @@ def fewest_that_hold(
         return known[high]
 
     limit, patience = 1.0, patience_s
-    for _ in range(_SEARCHES):
+    for turn in range(_SEARCHES):
         patient = _until(time.perf_counter() + patience)
         found = fewest_high(items, measured, limit=limit, patience=patient, cheap=cheap)
         off = math.inf if found is None else whole(found)
         if found is None or off <= 1:
             return found
-        limit, patience = _STRICTER * min(limit, measured(found)) / min(off, 10.0), patience_s / 2
+        stricter = min(off * 2**turn, 10.0)  # errors that are not normal shrink less than told
+        limit, patience = _STRICTER * min(limit, measured(found)) / stricter, patience_s / 2
     everything = frozenset(items)
     return everything if whole(everything) <= 1 else None
 

@@ -65,8 +65,8 @@ def int8(
 
     `references`: pairs of inputs and outputs to calibrate on and be held to, needed where the graph takes a signal;
     elsewhere 300 samples are drawn to calibrate on and 256 others to judge by. `mapping`: the first of two graphs,
-    which stays as it is. `forms`: the same function in other operations; the one that is fastest in 8 bits here is
-    taken. `recipes`: how NNCF may quantize, the first that passes is taken. `patience_s`: of searching.
+    which stays as it is. `forms`: the same function in other operations; of those that pass, the one that is fastest in
+    8 bits here is taken. `recipes`: how NNCF may quantize, the first that passes is taken. `patience_s`: of searching.
 
     Raises FidelityError when nothing passes, naming the operations that are to blame and by how much they miss, or when
     the calibration gives numbers that are not finite; MissingExtra without NNCF; ArgumentError without references for a
@@ -75,19 +75,21 @@ def int8(
     started = time.perf_counter()
     samples = prepare(data, spec, references, mapping)
     judge = Judge(spec, samples.judged)
-    best = _fastest(data, forms, spec, samples.calibration, recipes[0], judge, patience_s)
-    searching = time.perf_counter()
-    for recipe in recipes[1:]:
-        if shortfall(best.figures, bound) <= 1 or time.perf_counter() - searching > patience_s:
+    for first in _by_speed(data, forms, spec, samples.calibration, recipes[0], judge, patience_s):
+        best, searching = first, time.perf_counter()
+        for recipe in recipes[1:]:
+            if shortfall(best.figures, bound) <= 1 or time.perf_counter() - searching > patience_s:
+                break
+            candidate = _candidate(first.plain, spec, samples.calibration, recipe, judge)
+            if shortfall(candidate.figures, bound) < shortfall(best.figures, bound):
+                best = candidate
+        high = frozenset[str]()
+        if shortfall(best.figures, bound) > 1:
+            high = _search(best.graph, judge, bound, patience_s)
+        if any(kind in _MULTIPLYING for name, kind in best.graph.kinds.items() if name not in high):
             break
-        candidate = _candidate(best.plain, spec, samples.calibration, recipe, judge)
-        if shortfall(candidate.figures, bound) < shortfall(best.figures, bound):
-            best = candidate
-    high: frozenset[str] = frozenset()
-    if shortfall(best.figures, bound) > 1:
-        high = _search(best.graph, judge, bound, patience_s)
-        if not any(kind in _MULTIPLYING for name, kind in best.graph.kinds.items() if name not in high):
-            raise refusal("int8", best.figures, bound, _blame(best.graph, judge, bound, patience_s))
+    else:
+        raise refusal("int8", best.figures, bound, _blame(best.graph, judge, bound, patience_s))
     whole = best.graph.without(high)
     for graph in dict.fromkeys((_pixels_in_one(whole, spec), whole)):  # the latter should a half, rounded down, miss it
         figures = faults_told(judge.everywhere(graph, "int8"), bound)
@@ -119,7 +121,7 @@ class _Candidate(NamedTuple):
     figures: Figures
 
 
-def _fastest(
+def _by_speed(
     data: bytes,
     forms: Mapping[str, bytes],
     spec: Spec,
@@ -127,8 +129,8 @@ def _fastest(
     recipe: Recipe,
     judge: Judge,
     patience_s: float,
-) -> _Candidate:
-    """Of the plain graph and its forms the one that is fastest with all of it in 8 bits, as far as patience goes.
+) -> list[_Candidate]:
+    """The plain graph and its forms, as far as patience goes, the one first that is fastest with all of it in 8 bits.
 
     Raises FidelityError when there is nothing in it to quantize, ExportError when NNCF cannot quantize any.
     """
@@ -151,13 +153,14 @@ def _fastest(
             "No int8 graph of this generator can be made: NNCF finds nothing in it to quantize."
         )
     if len(found) == 1:
-        return found[0]
+        return found
     able = [one for one in found if not one.figures.fault] or found
-    return able[_quickest([one.graph.without(()) for one in able], judge)]
+    taken = _times([one.graph.without(()) for one in able], judge)
+    return [able[index] for index in sorted(range(len(able)), key=taken.__getitem__)]
 
 
-def _quickest(graphs: Sequence[bytes], judge: Judge) -> int:
-    """Which takes the least time for a few samples, alone and together."""
+def _times(graphs: Sequence[bytes], judge: Judge) -> list[float]:
+    """What each takes for a few samples, alone and together: the product of the times."""
     taken = [1.0] * len(graphs)
     with ExitStack() as stack:
         opened = [stack.enter_context(closing(session(graph, _engine(), "int8"))) for graph in graphs]
@@ -165,7 +168,7 @@ def _quickest(graphs: Sequence[bytes], judge: Judge) -> int:
             calls = {index: partial(one.evaluate, pair.inputs, judge.wanted) for index, one in enumerate(opened)}
             for index, seconds in times(calls).items():
                 taken[index] *= seconds
-    return taken.index(min(taken))
+    return taken
 
 
 def _candidate(
