@@ -143,7 +143,8 @@ def _goldens(manifest: Manifest) -> Iterator[tuple[str, str]]:
             step = "" if bound.max_step is None else f", none more than {bound.max_step} off"
             told = bound.max_step != 1 and bound.within_one > 0
             within = f", {bound.within_one:.4g} of the uint8 values within one" if told else ""
-            unasked = "; serves unasked where it is faster" if precision in {*manifest.automatic} & {*AUTO} else ""
+            taken = precision in AUTO and precision in manifest.automatic
+            unasked = "; serves unasked where it is faster" if taken else ""
             yield precision, f"at least {bound.psnr_db:g} dB{within}{step}{unasked}"
 
 

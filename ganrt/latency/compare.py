@@ -27,7 +27,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 from .processes import parts
-from .ranks import Shift, shift, shift_of_pairs
+from .ranks import Shift, pairs_needed, shift, shift_of_pairs
 from .results import Report, Timing, in_words
 
 __all__ = ["FLOOR", "LEAST", "SIDE_BY_SIDE", "TWO_RESULTS", "Change", "Comparison", "compare", "judge"]
@@ -37,7 +37,10 @@ FLOOR = {TWO_RESULTS: 0.025, SIDE_BY_SIDE: 0.015}
 CONFIDENCE = {TWO_RESULTS: 0.95, SIDE_BY_SIDE: 0.98}  # the latter is asked up to three times, until it can be told
 _DOUBT = 0.1  # of what the machine changed by, on the logarithm
 _CROWD, _COMPANY = 1.5, 0.05  # of the share of the cores that others took, beyond what a quiet machine does anyway
-LEAST = {TWO_RESULTS: 5, SIDE_BY_SIDE: 7}  # processes, for an interval of the confidence
+LEAST = {
+    TWO_RESULTS: 5,
+    SIDE_BY_SIDE: pairs_needed(CONFIDENCE[SIDE_BY_SIDE]),
+}  # processes, for an interval of the confidence
 _TEST = {
     TWO_RESULTS: "two results, each over the reference kernel timed between its calls; Mann-Whitney over processes",
     SIDE_BY_SIDE: "side by side, processes in pairs that took turns; Wilcoxon's signed ranks over pairs",

@@ -14,6 +14,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from .stripped import tidy
+
 __all__ = ["rounded_pixels"]
 
 _MOVED = ("Transpose", "Reshape")  # to channels last
@@ -28,7 +30,7 @@ def rounded_pixels(data: bytes, pixels: str, raw: str) -> bytes:
     chain = _chain(makers, weights, pixels, raw)
     if chain is None:
         return data
-    moved, scale, offset, old = chain
+    moved, scale, offset = chain
     constants = {"scale": np.float32(1 / scale), "zero": np.uint8(0)}
     given, steps, made = raw, f"{pixels}.steps", []
     if offset:
@@ -40,23 +42,17 @@ def rounded_pixels(data: bytes, pixels: str, raw: str) -> bytes:
     last = onnx.NodeProto()
     last.CopyFrom(moved)
     last.input[0], last.output[0] = steps, pixels
-    kept = [node for node in graph.node if not any(node is one for one in old)]
-    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in (*kept, *made, last)]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    taken = {name for node in graph.node for name in node.input}
-    unused = [weight for weight in graph.initializer if weight.name not in taken]
-    for weight in unused:
-        graph.initializer.remove(weight)
+    graph.node.remove(makers[pixels])  # the rest of the chain goes as nobody takes it any more
+    graph.node.extend((*made, last))
+    tidy(graph)
     result: bytes = model.SerializeToString(deterministic=True)
     return result
 
 
 def _chain(
     makers: dict[str, onnx.NodeProto], weights: dict[str, NDArray[Any]], pixels: str, raw: str
-) -> tuple[onnx.NodeProto, float, float, list[onnx.NodeProto]] | None:
-    """What moves the axes, the factor, the summand, and all of it; None where it is no such chain."""
-    old: list[onnx.NodeProto] = []
+) -> tuple[onnx.NodeProto, float, float] | None:
+    """What moves the axes, the factor and the summand; None where it is no such chain."""
     name = pixels
 
     def take(*kinds: str) -> onnx.NodeProto | None:
@@ -64,7 +60,6 @@ def _chain(
         node = makers.get(name)
         if node is None or node.op_type not in kinds or name == raw:
             return None
-        old.append(node)
         name = next((one for one in node.input if one not in weights), "")
         return node
 
@@ -81,4 +76,4 @@ def _chain(
     offset = 0.0 if summand is None else number(summand)
     if moved is None or rounded is None or not factor or offset is None or name != raw:
         return None
-    return moved, factor, offset, old
+    return moved, factor, offset

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 import onnx
 
-__all__ = ["Quantized"]
+__all__ = ["Quantized", "tidy"]
 
 
 class Quantized:
@@ -53,7 +53,7 @@ class Quantized:
                         have.add(f"{name}.plain")
                         made.graph.initializer.add().CopyFrom(self._weights[name])
                         made.graph.initializer[-1].name = f"{name}.plain"
-        _tidy(made.graph)
+        tidy(made.graph)
         data: bytes = made.SerializeToString(deterministic=True)
         return data
 
@@ -66,7 +66,7 @@ class Quantized:
         return maker.input[0] if maker is not None and maker.op_type == "QuantizeLinear" else plain
 
 
-def _tidy(graph: onnx.GraphProto) -> None:
+def tidy(graph: onnx.GraphProto) -> None:
     """Removes pairs and constants that nothing takes any more."""
     wanted = {output.name for output in graph.output}
     kept = []
