@@ -244,6 +244,8 @@ def _in_order(
     parts: Sequence[_Part], key: Callable[[Draws], K], make: Callable[[K, Sequence[_Part]], NDArray[Any]]
 ) -> NDArray[Any]:
     """Rows of all parts in their order, where `make` gives those of all parts of one key at once."""
+    if len(parts) == 1:
+        return make(key(parts[0][0]), parts)
     groups: dict[K, list[int]] = {}
     for index, (call, _, _) in enumerate(parts):
         groups.setdefault(key(call), []).append(index)

@@ -20,6 +20,7 @@ from ganrt import Bundle, Generator
 from ganrt.environment import processor, usable_cores
 from ganrt.errors import FidelityError
 from ganrt.latency.roofline import measure_roof
+from ganrt.spec import Image, Spec
 from ganrt_export import export_generator
 from ganrt_export.optimize import operations
 from ganrt_export.optimize.measure import EXTENT
@@ -182,7 +183,7 @@ def _row(name: str, made: League, folder: Path, n: int, converted: list[str], *,
     return {
         "batch": n,
         "milliseconds": {label: median(times) * 1e3 for label, times in seconds.items()},
-        "psnr_db": {label: _psnr(answers / f"{label}.npy", right) for label in seconds},
+        "psnr_db": {label: _psnr(answers / f"{label}.npy", right, made.sample.spec) for label in seconds},
         "ready_s": {label: running[label].ready_s for label in seconds},
         "peak_mib": {label: running[label].mib for label in seconds},
         "rounds_s": seconds,
@@ -227,10 +228,13 @@ def _started(ways: Ways) -> dict[str, Contestant]:
     return running
 
 
-def _psnr(file: Path, right: np.ndarray) -> float:
+def _psnr(file: Path, right: np.ndarray, spec: Spec) -> float:
+    """As ganrt's gate measures it: a picture's range is what pixels are made of, a sound's what there is."""
     found = np.load(file, allow_pickle=False).reshape(right.shape)
     error = float(np.mean((found.astype(np.float64) - right) ** 2))
-    return 200.0 if error == 0 else 10 * math.log10(float(np.ptp(right)) ** 2 / error)
+    out = spec.output
+    span = out.high - out.low if isinstance(out, Image) else float(np.ptp(right))
+    return 200.0 if error == 0 else 10 * math.log10(span**2 / error)
 
 
 def _shown(row: dict[str, Any]) -> str:

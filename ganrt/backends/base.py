@@ -12,8 +12,8 @@ version and this machine, and holds `ganrt.cache.lock` meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from types import TracebackType
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
@@ -121,19 +121,27 @@ def look_up(engine: str, module: str, install: str, *distributions: str) -> Avai
     return Availability(True, f"{engine} {version}", install, version)
 
 
-@contextmanager
-def translated(engine: str, what: str, *, line: int = 0) -> Iterator[None]:
+class translated:  # noqa: N801  it is read like a verb, and a generator would cost five times as much in every call
     """Around every call of an engine: its exceptions as BackendError("<engine> <what>: <its words>"), its own as cause.
 
-    `line`: the line of the engine's message that says what is wrong; blank ones do not count.
+    `line`: the line of the engine's message that says what is wrong; blank ones do not count. One serves all calls.
     """
-    try:
-        yield
-    except BackendError:
-        raise
-    except Exception as problem:
-        lines = [said for said in str(problem).splitlines() if said.strip()]
-        raise BackendError(f"{engine} {what}: {lines[line] if lines else type(problem).__name__}") from problem
+
+    __slots__ = ("_engine", "_line", "_what")
+
+    def __init__(self, engine: str, what: str, *, line: int = 0) -> None:
+        self._engine, self._what, self._line = engine, what, line
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(problem, Exception) and not isinstance(problem, BackendError):
+            lines = [said for said in str(problem).splitlines() if said.strip()]
+            told = lines[self._line] if lines else type(problem).__name__
+            raise BackendError(f"{self._engine} {self._what}: {told}") from problem
 
 
 def check_inputs(arrays: Mapping[str, NDArray[Any]], ports: Mapping[str, Port]) -> None:

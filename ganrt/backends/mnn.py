@@ -38,6 +38,7 @@ from .base import Availability, Graph, Options, SessionInfo, check_inputs, check
 __all__ = ["MODULE", "NAME", "available", "open_session", "precisions"]
 
 NAME, MODULE = "mnn", "MNN"
+_RUNNING = translated("MNN", "failed while running")
 _COMPUTED = {
     "float32": np.float32,
     "float16": np.float32,
@@ -127,7 +128,7 @@ class MnnSession:
         return np.empty(shape, dtype)
 
     def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
-        with translated("MNN", "failed while running"), self._computed(inputs, [*outputs]) as results:
+        with _RUNNING, self._computed(inputs, [*outputs]) as results:
             for name, array in outputs.items():
                 port, result = self._output(name, results)
                 check_output(name, array, port.dtype, result.shape)
@@ -135,7 +136,7 @@ class MnnSession:
 
     def evaluate(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         found: dict[str, NDArray[Any]] = {}
-        with translated("MNN", "failed while running"), self._computed(inputs, outputs) as results:
+        with _RUNNING, self._computed(inputs, outputs) as results:
             for name in outputs:
                 port, result = self._output(name, results)
                 found[name] = np.empty(result.shape, port.dtype)

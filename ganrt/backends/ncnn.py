@@ -40,6 +40,8 @@ _SPINS = "20000"
 _FLOATS, _WHOLE = ("float32",), ("int64", "int32")
 _FEW = 4  # channels of a picture
 _MOST_LAYOUTS = 4  # sizes of open inputs for which networks are kept
+_MOST_FITTING = 64
+_RUNNING = translated("ncnn", "failed while running")
 _HALVES = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_packed", "use_bf16_storage")
 
 
@@ -67,7 +69,7 @@ class _Layout:
     def in_order(self, names: Sequence[str]) -> list[tuple[str, Result]]:
         """Earlier results first: ncnn forgets what it has gone beyond, and would compute it again."""
         found = [(name, self.results[name]) for name in names]
-        return sorted(found, key=lambda pair: int(self.blobs[pair[1].tensor][1:]))
+        return found if len(found) == 1 else sorted(found, key=lambda pair: int(self.blobs[pair[1].tensor][1:]))
 
 
 class NcnnSession:
@@ -86,6 +88,7 @@ class NcnnSession:
                     raise ValueError(f"its input '{port.name}' is {port.dtype} {list(port.shape)}")
             self._threads, self._streams = max(1, options.threads // options.streams), Streams(options.streams)
             self._loading, self._layouts = threading.Lock(), dict[tuple[Shape, ...], _Layout]()
+            self._fits = dict[tuple[tuple[object, ...], ...], _Layout]()  # by what fitting inputs look like
             self._closed = False
             shapes = tuple(port.shape[1:] for port in header.inputs)
             if all(size is not None for shape in shapes for size in shape):
@@ -107,14 +110,14 @@ class NcnnSession:
         return np.empty(shape, dtype)
 
     def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
-        with translated("ncnn", "failed while running"):
+        with _RUNNING:
             layout = self._fitting(inputs)
             for name, array in outputs.items():
                 check_output(name, array, *self._output(layout, name, _batch(inputs)))
             self._run(layout, inputs, outputs)
 
     def evaluate(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-        with translated("ncnn", "failed while running"):
+        with _RUNNING:
             layout, found = self._fitting(inputs), dict[str, NDArray[Any]]()
             for name in outputs:
                 dtype, shape = self._output(layout, name, _batch(inputs))
@@ -126,6 +129,7 @@ class NcnnSession:
         with self._loading:
             self._closed = True
             self._layouts.clear()  # a call that runs holds its own
+            self._fits.clear()
         self._streams.close()
 
     def _run(self, layout: _Layout, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
@@ -161,6 +165,18 @@ class NcnnSession:
 
     def _fitting(self, inputs: Mapping[str, NDArray[Any]]) -> _Layout:
         """The network for inputs of these sizes. Raises ValueError where they are not what the graph takes."""
+        look = tuple([(name, array.dtype, array.shape, array.flags.c_contiguous) for name, array in inputs.items()])
+        found = self._fits.get(look)
+        if found is None:
+            found = self._checked(inputs)
+            with self._loading:
+                if len(self._fits) >= _MOST_FITTING:
+                    self._fits.clear()
+                if found in self._layouts.values():  # not closed or pushed out meanwhile
+                    self._fits[look] = found
+        return found
+
+    def _checked(self, inputs: Mapping[str, NDArray[Any]]) -> _Layout:
         check_inputs(inputs, self._inputs)
         if not all(array.flags.c_contiguous for array in inputs.values()):
             raise ValueError("an input is a view that is not contiguous")
@@ -178,6 +194,7 @@ class NcnnSession:
             if shapes not in self._layouts:
                 while len(self._layouts) >= _MOST_LAYOUTS:
                     del self._layouts[next(iter(self._layouts))]
+                    self._fits.clear()
                 self._layouts[shapes] = self._made(dict(zip(self._inputs, shapes, strict=True)))
             return self._layouts[shapes]
 

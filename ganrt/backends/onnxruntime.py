@@ -31,6 +31,7 @@ _SMALL = 1 << 15  # bytes; binding arrays takes longer than copying so few
 # threads look for the next call this long: a loop need not wake them, and what runs next in the process has its cores
 _SPIN_US = "200"
 _INSTALL = "pip install 'ganrt[cpu]'"
+_RUNNING = translated("ONNX Runtime", "failed while running")
 _MOST_CALLS = 40  # under the profiler, whose file has about a kilobyte for each operation of each
 
 
@@ -118,13 +119,13 @@ class OnnxRuntimeSession:
 
     def _run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
         if sum(array.nbytes for array in outputs.values()) < _SMALL:
-            with translated("ONNX Runtime", "failed while running"):
+            with _RUNNING:
                 results = self._open().run(list(outputs), dict(inputs))
             for array, result in zip(outputs.values(), results, strict=True):
                 np.copyto(array, result, casting="no")
             return
         binding = getattr(self._bindings, "binding", None)
-        with translated("ONNX Runtime", "failed while running"):
+        with _RUNNING:
             if binding is None:
                 binding = self._bindings.binding = self._open().io_binding()
             for name, array in inputs.items():
@@ -137,7 +138,7 @@ class OnnxRuntimeSession:
                 binding.clear_binding_outputs()  # the arrays are the caller's and may be gone by the next call
 
     def evaluate(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-        with translated("ONNX Runtime", "failed while running"):
+        with _RUNNING:
             return dict(zip(outputs, self._open().run(list(outputs), dict(inputs)), strict=True))
 
     def end_profiling(self) -> str:

@@ -30,6 +30,7 @@ _INSTALL = "pip install 'ganrt[openvino]'"
 _MULTIPLYING = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "GroupConvolution"}
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
 _APART = 32 << 20  # bytes of a graph; beyond, a second compiled model would take more memory than it saves time
+_RUNNING = translated("OpenVINO", "failed while running", line=-1)
 _FIRST_CALLS, _MOST_CALLS = 2, 200  # under the profiler
 _HINTS = {"fp32": "f32", "fp16": "f16", "int8": "f32", "bf16": "bf16"}
 
@@ -130,23 +131,23 @@ class OpenVinoSession:
         return np.empty(shape, dtype)
 
     def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
-        with translated("OpenVINO", "failed while running", line=-1):
+        with _RUNNING:
             parts = split(inputs, outputs, self._streams)
             requests = self._open(tuple(outputs), len(parts))
             for request, part in zip(requests, parts, strict=True):
                 for name, array in (*part.inputs.items(), *part.outputs.items()):
                     request.set_tensor(name, self._tensor(array, shared_memory=True))
             if len(parts) == 1:
-                requests[0].infer()
+                requests[0].infer(share_outputs=True)  # or it copies what lies in the caller's arrays already
             else:
                 _together(requests)
 
     def evaluate(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-        with translated("OpenVINO", "failed while running", line=-1):
+        with _RUNNING:
             (request,) = self._open(tuple(outputs), 1, own=True)
             for name, array in inputs.items():
                 request.set_tensor(name, self._tensor(array, shared_memory=True))
-            request.infer()
+            request.infer(share_outputs=True)
             return {name: np.array(request.get_tensor(name).data) for name in outputs}
 
     def counted(self, outputs: tuple[str, ...]) -> tuple[list[NodeTime], float]:

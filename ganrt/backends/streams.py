@@ -49,10 +49,10 @@ class Streams:
 
     def run(self, compute: Compute, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
         """`compute` for every part; returns when all are done. Raises what one of them raised."""
-        own, *rest = split(inputs, outputs, self._count)
-        if self._others is None or not rest:
-            compute(*own)
+        if self._others is None:
+            compute(inputs, outputs)
             return
+        own, *rest = split(inputs, outputs, self._count)
         try:
             others = [self._others.submit(compute, *part) for part in rest]
         except RuntimeError as problem:  # its threads have ended

@@ -265,6 +265,30 @@ def test_one_bad_sample_among_256_does_not_hide_in_the_mean() -> None:
     assert any((row == target).all() for row in hardest.pairs[0].inputs["z"])
 
 
+def test_the_hardest_samples_of_several_sizes_are_picked_out_of_their_batches() -> None:
+    random = np.random.default_rng(0)
+    spec = Spec(
+        inputs=(Signal(name="image", kind="image", shape=(1, None, None)),),
+        output=Image(height=None, width=None, channels=1, name="made", raw="made_float", low=0.0, high=1.0),
+    )
+    given = [random.random((batch, 1, side, side), np.float32) for batch, side in ((3, 4), (2, 5), (4, 4))]
+    judge, targets = (
+        Judge(spec, [Pair({"image": one}, (one,)) for one in given]),
+        [given[0][2], given[1][0], given[2][3]],
+    )
+
+    def run(inputs, outputs):
+        found = inputs["image"].copy()
+        for row, picture in enumerate(inputs["image"]):
+            found[row] += 0.1 if any(np.array_equal(picture, one) for one in targets) else 0.0
+        return {"made_float": found}
+
+    hardest = judge.hardest(3, run)
+    assert {pair.inputs["image"].shape for pair in hardest.pairs} == {(2, 1, 4, 4), (1, 1, 5, 5)}
+    chosen = [picture for pair in hardest.pairs for picture in pair.inputs["image"]]
+    assert all(any(np.array_equal(picture, one) for picture in chosen) for one in targets)
+
+
 def test_light_weights_are_float16_in_the_file_and_float32_in_every_operation() -> None:
     data = generator(
         helper.make_node("MatMul", ["z", "v"], ["wide"]),

@@ -75,6 +75,13 @@ def test_what_is_cheap_is_kept_before_anything_else() -> None:
     assert fewest_high(range(4), adding(powers), cheap=[1, 2]) >= {0}
 
 
+def test_a_search_asks_a_few_questions_however_long_each_takes() -> None:
+    powers = [0.0] * 64
+    powers[40] = 5.0
+    found = fewest_that_hold(range(64), adding(powers), adding(powers), patience_s=0.0)
+    assert found == {40}
+
+
 def test_a_quick_error_is_tightened_until_the_whole_passes() -> None:
     quick, whole = adding([0.3, 0.3, 0.3]), adding([0.9, 0.9, 0.9])
     found = fewest_that_hold(range(3), quick, whole, patience_s=5.0)

@@ -63,21 +63,22 @@ class Judge:
         return Judge(self.spec, chosen)
 
     def hardest(self, count: int, run: Run) -> Judge:
-        """A judge of the samples that `run` is furthest off for, as one batch; of whole batches of changing sizes."""
+        """A judge of the samples that `run` is furthest off for, those of one size as one batch.
+
+        Of whole batches, where an array has something else than samples first.
+        """
         name, scale, found = self.wanted[0], self._ranges[0], []
         for index, pair in enumerate(self.pairs):
             output = run(pair.inputs, [name])[name]
             found += [(db, index, row) for row, db in enumerate(_each_db(output, pair.outputs[0], scale))]
         worst = sorted(found)[:count]
-        shapes = {tuple(array.shape[1:] for array in _arrays(pair)) for pair in self.pairs}
-        batched = all(len(array) == len(pair.outputs[0]) for pair in self.pairs for array in _arrays(pair))
-        if len(shapes) > 1 or not batched:
+        if any(len(array) != len(pair.outputs[0]) for pair in self.pairs for array in _arrays(pair)):
             return Judge(self.spec, [self.pairs[index] for index in dict.fromkeys(index for _, index, _ in worst)])
-        chosen = [(self.pairs[index], row) for _, index, row in worst]
-        first = self.pairs[0]
-        inputs = {name: np.stack([pair.inputs[name][row] for pair, row in chosen]) for name in first.inputs}
-        outputs = tuple(np.stack([pair.outputs[i][row] for pair, row in chosen]) for i in range(len(first.outputs)))
-        return Judge(self.spec, [Pair(inputs, outputs)])
+        alike: dict[tuple[tuple[int, ...], ...], list[tuple[Pair, int]]] = {}
+        for _, index, row in worst:
+            sizes = tuple(array.shape[1:] for array in _arrays(self.pairs[index]))
+            alike.setdefault(sizes, []).append((self.pairs[index], row))
+        return Judge(self.spec, [_together(rows) for rows in alike.values()])
 
     def of(self, run: Run, engine: str) -> Figures:
         """The figures of `run(inputs, outputs)`; what it gives that is no picture of these inputs is its `fault`."""
@@ -153,6 +154,14 @@ def _deviations(wanted: float, found: float) -> float:
         return math.inf
     far, near = (NormalDist().inv_cdf((1 + share) / 2) for share in (wanted, found))
     return (far / near) ** 2
+
+
+def _together(rows: Sequence[tuple[Pair, int]]) -> Pair:
+    """Single samples of several pairs as one."""
+    first, _ = rows[0]
+    inputs = {name: np.stack([pair.inputs[name][row] for pair, row in rows]) for name in first.inputs}
+    outputs = tuple(np.stack([pair.outputs[index][row] for pair, row in rows]) for index in range(len(first.outputs)))
+    return Pair(inputs, outputs)
 
 
 def _arrays(pair: Pair) -> list[NDArray[Any]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import math
 import time
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence, Sized
 from itertools import count
 from typing import TypeAlias, TypeVar
 
@@ -23,6 +23,7 @@ Error: TypeAlias = Callable[[frozenset[T]], float]
 _CUT = 4  # pieces of a part
 _IGNORED = 0.25  # of the limit: what parts may have together and still be left whole
 _SEARCHES = 4
+_LEAST = 24  # errors asked for by a search however long each takes
 _STRICTER = 0.95  # of what the next search may have, so that it does not end where the last one did
 
 
@@ -31,7 +32,8 @@ def fewest_that_hold(
 ) -> frozenset[T] | None:
     """`fewest_high` by a quick error, such as of a few bad samples, until the error of them all is at most 1 too.
 
-    `patience_s`: of the first search, half of it of each other. None when nothing holds, not even everything high.
+    `patience_s`: of the first search, half of it of each other, and more where that is not enough for a few questions.
+    None when nothing holds, not even everything high.
     """
     known: dict[frozenset[T], float] = {}
 
@@ -43,7 +45,7 @@ def fewest_that_hold(
 
     limit, patience = 1.0, patience_s
     for turn in range(_SEARCHES):
-        patient = _until(time.perf_counter() + patience)
+        patient = _patience(time.perf_counter() + patience, known)
         found = fewest_high(items, measured, limit=limit, patience=patient, cheap=cheap)
         off = math.inf if found is None else whole(found)
         if found is None or off <= 1:
@@ -54,8 +56,9 @@ def fewest_that_hold(
     return everything if whole(everything) <= 1 else None
 
 
-def _until(end: float) -> Callable[[], bool]:
-    return lambda: time.perf_counter() < end
+def _patience(end: float, known: Sized) -> Callable[[], bool]:
+    least = len(known) + _LEAST
+    return lambda: time.perf_counter() < end or len(known) < least
 
 
 def fewest_high(
