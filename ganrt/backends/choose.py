@@ -34,7 +34,7 @@ _SHARES = 3  # ways that the time of a first load is for; more share it
 _TURNS = 3  # from which a median says more than the least time
 _STREAMED = 2  # ways that a first load tries in streams
 _SHORT_MS = 1.0  # a call so short may lose more by waking threads than it gains
-_VERSION = 6  # of the record, and of what engines are given
+_VERSION = 7  # of the record, and of what engines are given
 AUTO = ("fp32", "bf16", "int8")  # what a CPU may gain by
 
 

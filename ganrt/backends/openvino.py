@@ -19,6 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..environment import processor
 from ..errors import BackendError, BackendUnavailable
+from ._openvino_quantized import join_pairs
 from .base import Availability, Graph, Options, SessionInfo, look_up, translated
 from .profile import NodeTime, Trace
 from .streams import split
@@ -111,6 +112,8 @@ class OpenVinoSession:
         with translated("OpenVINO", "cannot use this graph", line=-1):
             self._core = _core(openvino.Core)
             self._graph = self._core.read_model(graph.data)
+            if graph.precision == "int8":
+                join_pairs(self._graph)
             self._names = [output.get_any_name() for output in self._graph.outputs]
             self._apart = len(graph.data) <= _APART
             served = self._compiled(self._names[:1])

@@ -19,11 +19,11 @@ from ganrt.latents import Draws
 from ganrt.manifest import Bound
 from ganrt.spec import Image, Latent, Signal, Spec
 from ganrt_export.precision import FP16, INT8, int8
-from ganrt_export.precision.gate import Figures, shortfall
+from ganrt_export.precision.gate import shortfall
 from ganrt_export.precision.quantize import RECIPES, quantized
 from ganrt_export.precision.samples import outputs_of, session
 from ganrt_export.precision.stripped import Quantized
-from ganrt_export.precision.to_int8 import _Candidate, _prepared, _right
+from ganrt_export.precision.to_int8 import _prepared
 
 pytest.importorskip("nncf", reason="NNCF is not installed: pip install 'ganrt[int8]'")
 
@@ -250,15 +250,3 @@ def test_nothing_is_reported_to_anyone(before: str, tmp_path: Path) -> None:
     assert done.stdout.count("\n") == 1  # no progress bars
     if not before:  # what reporters keep in the home folder
         assert not [path for path in home.rglob("*") if "openvino" in path.name or "onnxruntime" in path.name]
-
-
-def test_a_form_that_the_engine_gets_wrong_is_not_taken_however_fast_it_is() -> None:
-    plain = onnx.load_from_string(DIGITS.graph())
-    made, used = quantized(_prepared(DIGITS.graph()), [DIGITS_DRAWN], RECIPES[0], [])
-
-    def candidate(db: float, fault: str = "") -> _Candidate:
-        return _Candidate(plain, used, Quantized(made, plain), Figures("any", 256, 0.0, db, worst_db=db, fault=fault))
-
-    usual, near, wrong, broken = candidate(40.6), candidate(39.3), candidate(20.5), candidate(50.0, "not finite")
-    assert _right([wrong, usual, broken, near]) == [usual, near]
-    assert _right([broken]) == [broken]

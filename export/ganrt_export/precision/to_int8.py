@@ -50,7 +50,6 @@ _HARD, _FEW, _BLAMED = (
     6,
 )  # samples: the worst ones, for the search; of large outputs; and to find who is to blame
 _LARGE = 1 << 20  # numbers in an output of all the hard samples
-_WRONG = 4.0  # times the least error of the other forms: the engine computes this one wrongly
 _TOLD = 3  # operations that are to blame
 _BIASED = ("Conv", "ConvTranspose")
 _MULTIPLYING = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -160,15 +159,9 @@ def _by_speed(
         )
     if len(found) == 1:
         return found
-    able = _right(found)
+    able = [one for one in found if not one.figures.fault] or found
     taken = _times([one.graph.without(()) for one in able], judge)
     return [able[index] for index in sorted(range(len(able)), key=taken.__getitem__)]
-
-
-def _right(found: Sequence[_Candidate]) -> list[_Candidate]:
-    """Those that the engine computes: OpenVINO 2026.4 was seen 20 dB off one form of four, which is right elsewhere."""
-    errors = [shortfall(one.figures, INT8) for one in found]
-    return [one for one, error in zip(found, errors, strict=True) if error <= _WRONG * min(errors)]
 
 
 def _times(graphs: Sequence[bytes], judge: Judge) -> list[float]:
