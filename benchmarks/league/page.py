@@ -19,8 +19,8 @@ is from the start of the process to its first answer, *MiB* its most resident me
 precision, "ganrt int8" a graph made with `--int8-gate 50`, which the default may take, and "first load" what
 `Generator.load` finds by itself in FP32; the others are after `ganrt tune`. "OpenVINO INT8" is what NNCF makes of the
 network with its defaults, calibrated on the generator's own inputs; it has no gate, so that its dB decide whether it
-counts. Weights are random: times in FP32 do not depend on them, but the dB of INT8, and what has to stay FP32 within
-50 dB, do; of trained weights of the face DCGAN no graph of 8 bits is within 50 dB.
+counts. Digits and faces have trained weights, the others random ones: times in FP32 do not depend on them, but the dB
+of INT8, and so what has to stay FP32 within 50 dB, do. Of the trained two, no graph of 8 bits is within 50 dB.
 
 `python -m benchmarks league` runs all of it again; `GANRT_BENCH_QUICK=1` a part, in four minutes. It needs ganrt with
 all its extras, and `pip install --no-deps ncnn pnnx`.

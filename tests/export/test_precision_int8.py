@@ -156,6 +156,21 @@ def test_what_breaks_the_gate_is_set_back_to_float32() -> None:
     assert all(figures.worst_db >= 30 for figures in found.figures.values() if not figures.fault)
 
 
+def test_an_operation_goes_back_to_float32_with_those_that_only_move_what_it_takes() -> None:
+    model = onnx.load_from_string(generator(normal(SIZE, 32), normal(64, 16)))
+    last = next(node for node in model.graph.node if node.output[0] == "last")
+    last.input[0] = "joined"
+    index = list(model.graph.node).index(last)
+    model.graph.node.insert(index, helper.make_node("Concat", ["positive", "positive"], ["joined"], axis=1))
+    plain = _prepared(model.SerializeToString())
+    made, _ = quantized(plain, [{"z": normal(50, SIZE)}], RECIPES[0], [])
+    graph = Quantized(made, plain)
+    assert graph.groups()["last"] == {"joined", "last"}
+    assert set().union(*graph.groups().values()) == set(graph.operations)
+    left = onnx.load_from_string(graph.without(graph.groups()["last"])).graph
+    assert [node.input[0] for node in left.node if node.op_type == "QuantizeLinear"] == ["z"]
+
+
 def test_with_everything_set_back_it_is_the_float32_graph() -> None:
     plain = _prepared(PLAIN)
     made, _ = quantized(plain, [{"z": normal(50, SIZE)}], RECIPES[0], [])

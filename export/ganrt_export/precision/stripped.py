@@ -13,6 +13,12 @@ import onnx
 
 __all__ = ["Quantized", "tidy"]
 
+# numbers come out of these as they went in, so what is quantized before one is quantized for the operation behind it
+_MOVING = frozenset(
+    {"Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Relu", "Reshape", "Resize"}
+    | {"Slice", "SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze"}
+)
+
 
 class Quantized:
     """A graph with Quantize/Dequantize pairs and the float32 graph that it was made of, operations of equal outputs.
@@ -32,6 +38,28 @@ class Quantized:
             and any(self._is_dequantized(name) for name in node.input)
         }
         self.operations = tuple(self.kinds)
+
+    def groups(self) -> dict[str, frozenset[str]]:
+        """What goes back to float32 together, by name: an operation and those that only move what it takes.
+
+        Those that move for nobody else are groups of their own.
+        """
+        groups = {
+            name: frozenset({name, *self._moving(name)}) for name, kind in self.kinds.items() if kind not in _MOVING
+        }
+        moved = frozenset().union(*groups.values())
+        return groups | {name: frozenset({name}) for name in self.operations if name not in moved}
+
+    def _moving(self, name: str) -> set[str]:
+        """Quantized operations before this one, with nothing but moves between."""
+        found: set[str] = set()
+        names = list(self._makers[name].input)
+        while names:
+            maker = self._makers.get(names.pop())
+            if maker is not None and maker.op_type in _MOVING:
+                found |= {maker.output[0]} & self.kinds.keys()
+                names += maker.input
+        return found
 
     def without(self, high: Collection[str]) -> bytes:
         """The graph with the operations of `high` in float32."""

@@ -12,7 +12,7 @@ saturate where this one does not, so the bundle's goldens are asked again where 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from types import MappingProxyType
@@ -44,12 +44,8 @@ from .widened import widened
 __all__ = ["int8"]
 
 _TIMED = 4  # batches, of 1, 2, 3 and 8 samples where they are drawn
-_HARD, _FEW, _BLAMED = (
-    24,
-    4,
-    6,
-)  # samples: the worst ones, for the search; of large outputs; and to find who is to blame
-_LARGE = 1 << 20  # numbers in an output of all the hard samples
+_HARD, _BLAMED = 24, 6  # samples: the worst ones, for the search; and to find who is to blame
+_LARGE, _FEW = 1 << 20, 4  # numbers in an output of all the hard samples; and how many there are anyway
 _TOLD = 3  # operations that are to blame
 _BIASED = ("Conv", "ConvTranspose")
 _MULTIPLYING = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -196,28 +192,36 @@ def _search(graph: Quantized, judge: Judge, bound: Bound, patience_s: float) -> 
     with closing(session(graph.without(()), _engine(), "int8")) as opened:
         hard = judge.hardest(max(_FEW, min(_HARD, _LARGE // judge.pairs[0].outputs[0][0].size)), opened.evaluate)
     worst_alone = msgspec.structs.replace(bound, within_one=0.0, max_step=None)
-    cheap = sorted(
-        (name for name, kind in graph.kinds.items() if kind not in _MULTIPLYING), key=graph.kinds.__getitem__
-    )
+    groups, kinds = graph.groups(), graph.kinds
+    cheap = sorted((name for name in groups if kinds[name] not in _MULTIPLYING), key=kinds.__getitem__)
+
+    def error(high: frozenset[str], judge: Judge, bound: Bound) -> float:
+        return shortfall(judge.on(_engine(), graph.without(_all_of(groups, high)), "int8"), bound)
+
     found = fewest_that_hold(
-        [*(name for name, kind in graph.kinds.items() if kind in _MULTIPLYING), *cheap],
-        lambda high: shortfall(hard.on(_engine(), graph.without(high), "int8"), worst_alone),
-        lambda high: shortfall(judge.on(_engine(), graph.without(high), "int8"), bound),
+        [*(name for name in groups if kinds[name] in _MULTIPLYING), *cheap],
+        lambda high: error(high, hard, worst_alone),
+        lambda high: error(high, judge, bound),
         patience_s=patience_s,
         cheap=cheap,
     )
-    return frozenset(graph.operations) if found is None else found
+    return _all_of(groups, groups if found is None else found)
+
+
+def _all_of(groups: Mapping[str, frozenset[str]], names: Iterable[str]) -> frozenset[str]:
+    return frozenset[str]().union(*(groups[name] for name in names))
 
 
 def _blame(graph: Quantized, judge: Judge, bound: Bound, patience_s: float) -> str:
     """The operations that miss the gate alone, each the only one in 8 bits, and by how much; as many as patience lets
     look at, those that multiply first."""
-    everything, few, started = frozenset(graph.operations), judge.some(_BLAMED), time.perf_counter()
+    few, groups, started = judge.some(_BLAMED), graph.groups(), time.perf_counter()
     alone: dict[str, Figures] = {}
-    for name in sorted(graph.operations, key=lambda name: graph.kinds[name] not in _MULTIPLYING):
+    for name in sorted(groups, key=lambda name: graph.kinds[name] not in _MULTIPLYING):
         if len(alone) >= _TOLD and time.perf_counter() - started > patience_s:
             break
-        alone[name] = few.on(_engine(), graph.without(everything - {name}), "int8")
+        others = frozenset(graph.operations) - groups[name]
+        alone[name] = few.on(_engine(), graph.without(others), "int8")
     worst = sorted(alone.items(), key=lambda item: -shortfall(item[1], bound))[:_TOLD]
     told = [f"{graph.kinds[name]} '{name}' ({one.fault or f'{one.psnr_db:.1f} dB'})" for name, one in worst]
     return f"The worst, each alone in 8 bits: {', '.join(told)}."
