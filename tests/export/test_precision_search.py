@@ -82,6 +82,16 @@ def test_a_search_asks_a_few_questions_however_long_each_takes() -> None:
     assert found == {40}
 
 
+@given(st.floats(1.1, 8))
+def test_no_more_is_kept_than_the_whole_needs_about(times: float) -> None:
+    """`times`: how much worse the whole is than the quick error says."""
+    powers = [0.05] * 60
+    quick, whole = adding(powers), adding([times * power for power in powers])
+    found = fewest_that_hold(range(60), quick, whole, patience_s=5.0)
+    assert found is not None
+    assert 0.6 <= whole(found) <= 1
+
+
 def test_a_quick_error_is_tightened_until_the_whole_passes() -> None:
     quick, whole = adding([0.3, 0.3, 0.3]), adding([0.9, 0.9, 0.9])
     found = fewest_that_hold(range(3), quick, whole, patience_s=5.0)

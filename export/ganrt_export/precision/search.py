@@ -22,7 +22,8 @@ Error: TypeAlias = Callable[[frozenset[T]], float]
 
 _CUT = 4  # pieces of a part
 _IGNORED = 0.25  # of the limit: what parts may have together and still be left whole
-_SEARCHES = 4
+_SEARCHES = 5
+_NEAR = 0.8  # of what fails already: what passes with so much need not be more
 _LEAST = 24  # errors asked for by a search however long each takes
 _STRICTER = 0.95  # of what the next search may have, so that it does not end where the last one did
 
@@ -43,17 +44,26 @@ def fewest_that_hold(
             known[high] = math.inf if math.isnan(value) else value
         return known[high]
 
-    limit, patience = 1.0, patience_s
+    limit, passing, failing, patience = 1.0, 0.0, math.inf, patience_s
+    best: frozenset[T] | None = None
     for turn in range(_SEARCHES):
         patient = _patience(time.perf_counter() + patience, known)
         found = fewest_high(items, measured, limit=limit, patience=patient, cheap=cheap)
-        off = math.inf if found is None else whole(found)
-        if found is None or off <= 1:
-            return found
-        stricter = min(off * 2**turn, 10.0)  # errors that are not normal shrink less than told
-        limit, patience = _STRICTER * min(limit, measured(found)) / stricter, patience_s / 2
-    everything = frozenset(items)
-    return everything if whole(everything) <= 1 else None
+        if found is None:
+            return best
+        off, reached = whole(found), min(limit, measured(found))
+        if off <= 1:
+            best, passing = found, limit
+        else:
+            failing = reached
+        if (turn == 0 and off <= 1) or passing > _NEAR * failing:
+            break
+        stricter = min(off ** (1 + turn / 2), 10.0)  # errors that are not normal shrink less than told
+        limit = math.sqrt(passing * failing) if passing else _STRICTER * reached / stricter
+        patience = patience_s / 2
+    if best is None and whole(frozenset(items)) <= 1:
+        return frozenset(items)
+    return best
 
 
 def _patience(end: float, known: Sized) -> Callable[[], bool]:
