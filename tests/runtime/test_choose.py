@@ -277,6 +277,27 @@ def test_a_lower_precision_that_nobody_asked_for_is_held_to_the_default_gate(bun
         hold(engine, automatic, (2,))
 
 
+def test_the_share_of_pixels_that_are_off_is_asked_of_all_goldens_and_not_of_one_picture(bundle):
+    class Spotted(Engine):
+        """A share of the pixels of every batch are two steps off, at its beginning."""
+
+        share = 0.0
+
+        def run(self, inputs, outputs):
+            super().run(inputs, outputs)
+            pixels = outputs["image"].reshape(-1)
+            off = pixels[: round(self.share * pixels.size)]
+            off[:] = np.where(off < 128, off + 2, off - 2)
+
+    references, engine = References(bundle, automatic=True), Spotted(bundle, "openvino", precision="int8")
+    engine.share = 0.009  # the gate's is half of a hundredth: goldens are few
+    hold(engine, references, (1, references.count))
+    engine.share = 0.02
+    hold(engine, references, (1,))
+    with pytest.raises(FidelityError, match=r"98\.\d\d% of the pixels are within one step, 99.00% are needed"):
+        hold(engine, references, (references.count,))
+
+
 def test_tuning_is_remembered_by_the_next_load(tiny_bundle_path):
     told = []
     with Generator.tune(tiny_bundle_path, seconds=0.02, progress=told.append) as tuned:
