@@ -92,6 +92,7 @@ def int8(
             break
     else:
         raise refusal("int8", best.figures, bound, _blame(best.graph, judge, bound, patience_s))
+    high = _with_light_weights(best.graph, high, judge, bound)
     whole = best.graph.without(high)
     for graph in dict.fromkeys((_pixels_in_one(whole, spec), whole)):  # the latter should a half, rounded down, miss it
         figures = faults_told(judge.everywhere(graph, "int8"), bound)
@@ -216,6 +217,16 @@ def _search(graph: Quantized, judge: Judge, bound: Bound, patience_s: float) -> 
         return sets[0]
     usual, other = _times([graph.without(high) for high in sets], judge)
     return sets[1] if other < _FASTER**_TIMED * usual else sets[0]
+
+
+def _with_light_weights(graph: Quantized, high: frozenset[str], judge: Judge, bound: Bound) -> frozenset[str]:
+    """Without those whose weights may be of 8 bits after all: what they take stays float32, the file is smaller."""
+    groups = graph.groups()
+    for name in (one for one in graph.operations if one in high and len(groups.get(one, ())) > 1):
+        lighter = high - {name}
+        if shortfall(judge.on(_engine(), graph.without(lighter), "int8"), bound) <= 1:
+            high = lighter
+    return high
 
 
 def _all_of(groups: Mapping[str, frozenset[str]], names: Iterable[str]) -> frozenset[str]:
