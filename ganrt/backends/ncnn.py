@@ -40,7 +40,7 @@ _SPINS = "20000"
 _FLOATS, _WHOLE = ("float32",), ("int64", "int32")
 _FEW = 4  # channels of a picture
 _MOST_LAYOUTS = 4  # sizes of open inputs for which networks are kept
-_MOST_FITTING = 64
+_MOST_FITTING = 64  # kinds of inputs that are known to fit
 _RUNNING = translated("ncnn", "failed while running")
 _HALVES = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_packed", "use_bf16_storage")
 

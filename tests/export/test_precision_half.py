@@ -272,10 +272,8 @@ def test_the_hardest_samples_of_several_sizes_are_picked_out_of_their_batches() 
         output=Image(height=None, width=None, channels=1, name="made", raw="made_float", low=0.0, high=1.0),
     )
     given = [random.random((batch, 1, side, side), np.float32) for batch, side in ((3, 4), (2, 5), (4, 4))]
-    judge, targets = (
-        Judge(spec, [Pair({"image": one}, (one,)) for one in given]),
-        [given[0][2], given[1][0], given[2][3]],
-    )
+    judge = Judge(spec, [Pair({"image": one}, (one,)) for one in given])
+    targets = [given[0][2], given[1][0], given[2][3]]
 
     def run(inputs, outputs):
         found = inputs["image"].copy()

@@ -221,11 +221,11 @@ def _search(graph: Quantized, judge: Judge, bound: Bound, patience_s: float) -> 
 
 def _with_light_weights(graph: Quantized, high: frozenset[str], judge: Judge, bound: Bound) -> frozenset[str]:
     """Without those whose weights may be of 8 bits after all: what they take stays float32, the file is smaller."""
-    groups = graph.groups()
-    for name in (one for one in graph.operations if one in high and len(groups.get(one, ())) > 1):
-        lighter = high - {name}
-        if shortfall(judge.on(_engine(), graph.without(lighter), "int8"), bound) <= 1:
-            high = lighter
+    for name, group in graph.groups().items():
+        if name in high and len(group) > 1 and graph.kinds[name] in _MULTIPLYING:
+            lighter = high - {name}
+            if shortfall(judge.on(_engine(), graph.without(lighter), "int8"), bound) <= 1:
+                high = lighter
     return high
 
 
