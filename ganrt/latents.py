@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ArgumentError
+from .manifest import Golden
 from .spec import Code, Label, Latent, Signal, Spec
 
 __all__ = ["MAX_SEED", "Choice", "Draws", "draw", "draw_code", "draw_label", "slerp", "together", "walk"]
@@ -116,6 +117,11 @@ class Draws:
         self.codes = _codes(spec, code, self.count)
         how = spec.truncation.how if spec.truncation else None
         self.threshold = self.truncation if how == "threshold" else None
+
+    @classmethod
+    def of(cls, spec: Spec, golden: Golden) -> Draws:
+        """The one sample that a golden stands for."""
+        return cls(spec, golden.seed, golden.index, 1, label=golden.label, truncation=golden.truncation)
 
     def feeds(self, offset: int, count: int) -> dict[str, NDArray[Any]]:
         """The graph's inputs for samples `offset` .. `offset + count - 1` of this call, by name."""

@@ -97,8 +97,7 @@ def _goldens(spec: Spec) -> list[Golden]:
 
 
 def _feeds(spec: Spec, golden: Golden) -> dict[str, np.ndarray[Any, Any]]:
-    draws = Draws(spec, golden.seed, golden.index, 1, label=golden.label, truncation=golden.truncation)
-    return draws.feeds(0, 1)
+    return Draws.of(spec, golden).feeds(0, 1)
 
 
 def weights(spec: Spec) -> dict[str, np.ndarray[Any, Any]]:

@@ -29,9 +29,10 @@ from ganrt.spec import Tensor as Numbers
 from .derive import derive_spec
 from .diverge import first_difference
 from .fidelity import RELATIVE, Pair, fault_of, hold, measure, relative_error, serving
+from .goldens import choose_goldens
 from .noise_inputs import open_noise
 from .oracle import Oracle
-from .pack import BOUNDS, assemble, choose_goldens
+from .pack import BOUNDS, assemble
 from .signature import Flat, call_of
 from .substitutes import Substitutes
 from .substitutes.modules import prepare
@@ -385,10 +386,8 @@ def golden_samples(
         rows = max(1, min(_GOLDENS, _GOLDEN_BYTES // max(1, pair.outputs[0][:1].nbytes)))
         inputs = {name: array[:rows] for name, array in pair.inputs.items()}
         return tuple(Golden(seed=0, index=index) for index in range(rows)), inputs, pair.outputs[0][:rows]
-    goldens, answers = choose_goldens(spec), []
-    for golden in goldens:
-        draws = Draws(spec, golden.seed, golden.index, 1, label=golden.label, truncation=golden.truncation)
-        answers.append(answer(_tensors(spec, draws))[0].numpy())
+    goldens = choose_goldens(spec)
+    answers = [answer(_tensors(spec, Draws.of(spec, golden)))[0].numpy() for golden in goldens]
     return goldens, {}, np.concatenate(answers)
 
 

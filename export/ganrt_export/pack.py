@@ -24,11 +24,12 @@ from ganrt.manifest import FORMAT, Bound, FileEntry, Golden, Goldens, Manifest, 
 from ganrt.spec import Spec
 
 from .fidelity import Fidelity, drawn_pairs, fidelity, serving
+from .goldens import choose_goldens
 from .reference import evaluate
 from .to_onnx import export_onnx
 from .variants import NONE, Optimize, Variants, make_variants
 
-__all__ = ["BOUNDS", "assemble", "choose_goldens", "pack"]
+__all__ = ["BOUNDS", "assemble", "pack"]
 
 GRAPH, GOLDENS = "generator.fp32.onnx", "goldens.npy"
 MAPPING, SYNTHESIS = "mapping.fp32.onnx", "synthesis.fp32.onnx"  # of a generator of two graphs
@@ -37,8 +38,6 @@ BOUNDS: dict[Precision, Bound] = {
     "fp16": Bound(psnr_db=50.0, within_one=0.995),
     "int8": Bound(psnr_db=38.0, within_one=0.0),
 }
-_MAX_LABELS = 32  # goldens a truncation; of more classes, some spread over all
-_UNLABELLED = 4
 
 
 def pack(
@@ -159,24 +158,9 @@ def _figures(figures: Fidelity) -> dict[str, Any]:
     return {name: value for name, value in msgspec.to_builtins(figures).items() if value not in (None, "")}
 
 
-def choose_goldens(spec: Spec) -> tuple[Golden, ...]:
-    """Every label at the default truncation, and again at the strongest one; each golden has a seed of its own."""
-    if spec.label is None:
-        labels: list[int | None] = [None] * _UNLABELLED
-    else:
-        spread = np.linspace(0, spec.label.classes - 1, min(spec.label.classes, _MAX_LABELS))
-        labels = [round(float(label)) for label in spread]
-    ends = [None] if spec.truncation is None else [None, spec.truncation.minimum]
-    choices = [(label, truncation) for truncation in ends for label in labels]
-    return tuple(
-        Golden(seed=seed, label=label, truncation=truncation) for seed, (label, truncation) in enumerate(choices)
-    )
-
-
 def _golden_rows(module: nn.Module, spec: Spec, goldens: tuple[Golden, ...]) -> NDArray[np.float32]:
     """The module's own output for each golden, float32 [goldens, ...]."""
-    draws = [Draws(spec, g.seed, g.index, 1, label=g.label, truncation=g.truncation) for g in goldens]
-    return np.concatenate([evaluate(module, spec, draw.feeds(0, 1)) for draw in draws])
+    return np.concatenate([evaluate(module, spec, Draws.of(spec, golden).feeds(0, 1)) for golden in goldens])
 
 
 def _npy(array: NDArray[Any]) -> bytes:

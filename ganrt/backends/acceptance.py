@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..bundle import Bundle
 from ..environment import usable_cores
 from ..errors import BackendError, FidelityError
-from ..latents import Draws
+from ..latents import Draws, together
 from ..manifest import Bound
 from ..spec import Image, Port, Table, Tensor
 from . import NAMES, available, open_session, precisions
@@ -84,11 +84,8 @@ class References:
     def _feeds(self) -> dict[str, NDArray[Any]]:
         if self.inputs:
             return dict(self.inputs)
-        rows = [
-            Draws(self.spec, golden.seed, golden.index, 1, label=golden.label, truncation=golden.truncation).feeds(0, 1)
-            for golden in (self.goldens.samples if self.goldens else ())
-        ]
-        return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]} if rows else {}
+        goldens = self.goldens.samples if self.goldens else ()
+        return together([Draws.of(self.spec, golden) for golden in goldens]) if goldens else {}
 
     def rows(self, count: int) -> NDArray[np.int64]:
         """Which goldens fill a batch of `count`: all in turn, again and again."""

@@ -181,7 +181,7 @@ def use(path):
         bundle.graph(precision)
     bundle.verify()
     for golden in bundle.manifest.goldens.samples if bundle.manifest.goldens else ():
-        draws = Draws(spec, golden.seed, golden.index, 1, label=golden.label, truncation=golden.truncation)
+        draws = Draws.of(spec, golden)
         if max(sizes) < 1e5:
             draws.feeds(0, 1)
 

@@ -13,7 +13,8 @@ from ganrt.latents import Draws
 from ganrt.spec import Audio, Image, Label, Latent, Spec
 from ganrt_export import pack as packing
 from ganrt_export.fidelity import Fidelity
-from ganrt_export.pack import BOUNDS, choose_goldens, pack
+from ganrt_export.goldens import choose_goldens
+from ganrt_export.pack import BOUNDS, pack
 from ganrt_export.reference import evaluate, sample, to_pixels
 
 
@@ -52,7 +53,7 @@ def test_goldens_are_the_modules_own_output(bundle: Bundle, exported) -> None:
     assert bundle.goldens is not None
     assert bundle.goldens.dtype == np.float32
     for golden, row in zip(goldens.samples, bundle.goldens, strict=True):
-        draws = Draws(exported.spec, golden.seed, golden.index, 1, label=golden.label, truncation=golden.truncation)
+        draws = Draws.of(exported.spec, golden)
         np.testing.assert_array_equal(row, evaluate(exported.module, exported.spec, draws.feeds(0, 1))[0])
 
 

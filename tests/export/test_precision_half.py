@@ -15,6 +15,7 @@ from ganrt.latents import Draws
 from ganrt.manifest import Bound
 from ganrt.spec import Audio, Image, Latent, Signal, Spec, Truncation
 from ganrt_export.fidelity import Pair
+from ganrt_export.goldens import choose_goldens
 from ganrt_export.precision import FP16, half, light
 from ganrt_export.precision.gate import Figures, Judge, shortfall
 from ganrt_export.precision.ranges import overflowing
@@ -201,14 +202,17 @@ def test_the_samples_are_the_specs_own_at_every_batch_and_both_ends_of_truncatio
         output=Image(height=4, width=4, channels=1),
     )
     samples = prepare(PLAIN, spec)
+    goldens = choose_goldens(spec)
     sizes = [len(pair.outputs[0]) for pair in samples.judged]
-    assert sum(sizes) == 256
+    assert sum(sizes) == 256 + len(goldens)
     assert {1, 2, 3, 8, 50} <= set(sizes)
     largest = [float(np.abs(pair.inputs["z"]).max()) for pair in samples.judged if len(pair.outputs[0]) >= 8]
     assert min(largest) <= 0.1
     assert max(largest) > 2.5  # the default is not truncated
     assert sum(len(batch["z"]) for batch in samples.calibration) == 300
     assert not np.array_equal(samples.calibration[0]["z"][0], samples.judged[0].inputs["z"][0])
+    for golden, z in zip(goldens, samples.judged[-1].inputs["z"], strict=True):
+        np.testing.assert_array_equal(z, Draws.of(spec, golden).feeds(0, 1)["z"][0])
 
 
 JUDGE = Judge(SPEC, prepare(PLAIN, SPEC).judged)
@@ -348,6 +352,6 @@ def test_of_two_graphs_the_second_is_lowered_and_fed_with_what_the_first_makes()
     second.graph.input[0].name = "w"
     second.graph.node[0].input[:] = ["w", "weight"]
     found = half(second.SerializeToString(), SPEC, mapping=mapping)
-    assert found.figures["emulated"].samples == 256
+    assert found.figures["emulated"].samples == 256 + len(choose_goldens(SPEC))
     assert found.kept == ()
     assert [one.name for one in onnx.load_from_string(found.graph).graph.input] == ["w"]

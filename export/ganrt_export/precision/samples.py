@@ -2,6 +2,7 @@
 
 Drawn from the spec: its latents, every label, its codes, and both ends of its truncation beside the default one. The
 usual tools calibrate on uniform noise, which under-covers the tails of a normal: what they never saw is then clipped.
+The bundle's goldens are judged too, since they decide wherever the graph is loaded.
 A graph that takes a signal cannot be fed from a spec, so its examples must be given.
 """
 
@@ -19,10 +20,11 @@ from ganrt.backends.base import Graph, Options, Session
 from ganrt.backends.chain import W
 from ganrt.environment import usable_cores
 from ganrt.errors import ArgumentError, FidelityError
-from ganrt.latents import Draws
+from ganrt.latents import Draws, together
 from ganrt.spec import Spec
 
 from ..fidelity import Pair
+from ..goldens import choose_goldens
 
 __all__ = ["BATCHES", "Feeds", "Samples", "outputs_of", "prepare", "session"]
 
@@ -41,7 +43,7 @@ class Samples(NamedTuple):
 
 
 def prepare(data: bytes, spec: Spec, references: Sequence[Pair] | None = None, mapping: bytes | None = None) -> Samples:
-    """Samples for a float32 graph, 256 judged and 300 to calibrate on where they can be drawn.
+    """Samples for a float32 graph: 256 and the goldens judged, 300 to calibrate on, where they can be drawn.
 
     `references`: pairs to judge by, in place of what ONNX Runtime makes of `data`; a graph with signals needs them, and
     is calibrated on their inputs. `mapping`: the first of two graphs, whose w `data` takes.
@@ -55,8 +57,10 @@ def prepare(data: bytes, spec: Spec, references: Sequence[Pair] | None = None, m
         )
     if references is not None and not sum(len(_first(pair.inputs)) for pair in references):
         raise ArgumentError("The references are empty; give at least one pair of inputs and outputs.")
-    feeds = [pair.inputs for pair in references] if references is not None else list(_drawn(spec, _SEED, BATCHES))
-    calibration = feeds if spec.signals else list(_drawn(spec, _OTHER_SEED, (_CALIBRATION_BATCH,), _CALIBRATED))
+    feeds: Sequence[Feeds] = [pair.inputs for pair in references] if references is not None else list(_judged(spec))
+    calibration: Sequence[Feeds] = (
+        feeds if spec.signals else list(_drawn(spec, _OTHER_SEED, (_CALIBRATION_BATCH,), _CALIBRATED))
+    )
     if mapping is not None:
         feeds, calibration = outputs_of(mapping, feeds, (W,)), outputs_of(mapping, calibration, (W,))
     wanted = outputs_of_spec(spec)
@@ -100,6 +104,13 @@ def _drawn(spec: Spec, seed: int, sizes: Sequence[int], count: int = _JUDGED) ->
         size = min(sizes[turn % len(sizes)], count - start)
         yield Draws(spec, seed, start, size, truncation=ends[turn % len(ends)]).feeds(0, size)
         start, turn = start + size, turn + 1
+
+
+def _judged(spec: Spec) -> Iterator[Feeds]:
+    yield from _drawn(spec, _SEED, BATCHES)
+    draws = [Draws.of(spec, golden) for golden in choose_goldens(spec)]
+    for start in range(0, len(draws), max(BATCHES)):
+        yield together(draws[start : start + max(BATCHES)])
 
 
 def _first(arrays: Feeds) -> NDArray[Any]:

@@ -52,10 +52,10 @@ def half(
 ) -> Lowered:
     """A float32 graph in float16 but for the operations that would break the gate, which stay float32.
 
-    `references`: pairs of inputs and outputs to be held to, in place of 256 drawn samples and what ONNX Runtime makes
-    of them; needed where the graph takes a signal. `mapping`: the first of two graphs, which stays as it is. Inputs and
-    outputs of the graph keep their types. `patience_s`: of searching; after it whole stretches of the graph stay
-    float32 where single operations might do.
+    `references`: pairs of inputs and outputs to be held to, in place of 256 drawn samples, the goldens, and what ONNX
+    Runtime makes of them; needed where the graph takes a signal. `mapping`: the first of two graphs, which stays as it
+    is. Inputs and outputs of the graph keep their types. `patience_s`: of searching; after it whole stretches of the
+    graph stay float32 where single operations might do.
 
     Raises FidelityError when nothing passes, naming the operations that are to blame and by how much they miss;
     ArgumentError without references for a signal.

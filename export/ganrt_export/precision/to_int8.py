@@ -66,9 +66,10 @@ def int8(
     """A float32 graph in 8 bits but for the operations that would break the gate, which stay float32.
 
     `references`: pairs of inputs and outputs to calibrate on and be held to, needed where the graph takes a signal;
-    elsewhere 300 samples are drawn to calibrate on and 256 others to judge by. `mapping`: the first of two graphs,
-    which stays as it is. `forms`: the same function in other operations; of those that pass, the one that is fastest in
-    8 bits here is taken. `recipes`: how NNCF may quantize, the first that passes is taken. `patience_s`: of searching.
+    elsewhere 300 samples are drawn to calibrate on, and judged are 256 others and the goldens. `mapping`: the first of
+    two graphs, which stays as it is. `forms`: the same function in other operations; of those that pass, the one that
+    is fastest in 8 bits here is taken. `recipes`: how NNCF may quantize, the first that passes is taken. `patience_s`:
+    of searching.
 
     Raises FidelityError when nothing passes, naming the operations that are to blame and by how much they miss, or when
     the calibration gives numbers that are not finite; MissingExtra without NNCF; ArgumentError without references for a
