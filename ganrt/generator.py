@@ -102,7 +102,7 @@ class Generator:
         seconds: float = 2.0,
         progress: Callable[[str], None] | None = None,
     ) -> Self:
-        """`load`, after a thorough measurement: every way, on every number of threads, `seconds` for each.
+        """`load`, after a thorough measurement: every way, on every number of threads, at most `seconds` for each.
 
         What it finds is kept in the cache, and later loads with the same arguments use it. Raises what `load` raises.
         """

@@ -9,8 +9,7 @@ and lose at another, so the measurement is a table, and `batching` decides call 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import median
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -21,17 +20,17 @@ from ..errors import ArgumentError, BackendError, BackendUnavailable, FidelityEr
 from . import APART, NAMES, STREAMING, UNASKED, available, module_name, precisions
 from .acceptance import Figures, References, hold
 from .base import GRAPH_OF, PLAIN, Session
+from .race import Race
 
 __all__ = ["AUTO", "SIZES", "Choice", "Effort", "Way", "choose", "ways"]
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)  # batches measured, and the largest is the largest chunk
 _TRIAL = (1, 8)  # batches that a way must be good at, one of them, to be measured at all
 _FAR, _FAR_OFF = 1.5, 2.5  # times the best: not worth measuring further, and not even thoroughly
-_NEAR = 1.15  # times the best: worth measuring after a few turns
+_NEAR = 1.15  # times the best: calls may go there
 _CALL_S = 0.25  # a batch that takes longer is not worth measuring twice as large
 _LOWER = 0.95  # a lower precision must save 5 % somewhere to be worth its error
 _SHARES = 3  # ways that the time of a first load is for; more share it
-_TURNS = 3  # from which a median says more than the least time
 _STREAMED = 2  # ways that a first load tries in streams
 _SHORT_MS = 1.0  # a call so short may lose more by waking threads than it gains
 _VERSION = 7  # of the record, and of what engines are given
@@ -109,8 +108,8 @@ class Choice(msgspec.Struct):
 
 
 class Effort(msgspec.Struct, frozen=True):
-    """How long a way is measured, in seconds, so long as there are few; `thorough`: all of them so long, anew, and at
-    every number of threads."""
+    """How long a way is measured at most, in seconds, so long as there are few; `thorough`: all of them so long, anew,
+    and at every number of threads."""
 
     seconds: float = 0.3
     thorough: bool = False
@@ -235,45 +234,17 @@ def _measure(
         if max(choice.costs[name][size] for name in live) > _CALL_S * 1000 or time.perf_counter() > deadline:
             sizes = list(SIZES[: SIZES.index(size) + 1])
             break
-    turns: dict[int, list[dict[str, float]]] = {size: [] for size in sizes}
+    races = {size: Race({name: choice.costs[name][size] for name in live}, far) for size in sizes}
     spent = dict.fromkeys(sizes, 0.0)
-    while (started := time.perf_counter()) < deadline:
-        size = min(sizes, key=spent.__getitem__)
-        near = _near(choice.costs, live, size, len(turns[size]))
-        turns[size].append({name: _time_call(live[name], references, size) for name in near})
-        for name, took in turns[size][-1].items():
-            choice.costs[name][size] = min(choice.costs[name][size], took)
+    while (started := time.perf_counter()) < deadline and (undecided := [one for one in sizes if not races[one].over]):
+        size = min(undecided, key=spent.__getitem__)
+        tell(f"measuring the {len(races[size].running)} fastest at batch {size}")
+        races[size].turn({name: _time_call(live[name], references, size) for name in races[size].running})
         spent[size] += time.perf_counter() - started
-    for size, some in turns.items():
-        if len(some) >= _TURNS:
-            for name, level in _levels(some).items():
-                choice.costs[name][size] = level
+    for size, race in races.items():
+        for name, took in race.times().items():
+            choice.costs[name][size] = took
     choice.costs = {name: table for name, table in choice.costs.items() if _worth(choice, name)}
-
-
-def _near(costs: Mapping[str, Mapping[int, float]], names: Iterable[str], size: int, turns: int) -> list[str]:
-    """Those that may still be the fastest at this size: the others' turns are better spent on them.
-
-    Nobody who was left out once comes back, since the least times only fall.
-    """
-    least = min(costs[name][size] for name in names)
-    near = _FAR if turns < _TURNS else _NEAR
-    return [name for name in names if costs[name][size] <= near * least]
-
-
-def _levels(turns: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Milliseconds of the ways that had all turns.
-
-    What else goes on here slows whole turns and single calls: a way's level is the median of its share of the turns'
-    middles, and their least middle.
-    """
-    names = turns[-1].keys()
-    middles = [median(turn[name] for name in names) for turn in turns]
-    least = min(middles)
-    return {
-        name: least * median([turn[name] / middle for turn, middle in zip(turns, middles, strict=True)])
-        for name in names
-    }
 
 
 def _fewer_threads(choice: Choice, good: list[str], threads: int, effort: Effort) -> list[tuple[str, Way]]:

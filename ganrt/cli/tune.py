@@ -31,7 +31,12 @@ class TuneReport(msgspec.Struct, frozen=True):
 def command(
     source: Source,
     seconds: Annotated[
-        float, typer.Option(metavar="S", help="How long each way is measured.", rich_help_panel=HOW)
+        float,
+        typer.Option(
+            metavar="S",
+            help="How long each way is measured at most; it ends earlier where it is clear which is the fastest.",
+            rich_help_panel=HOW,
+        ),
     ] = 2.0,
     backend: Backend = "auto",
     threads: Threads = None,
