@@ -21,7 +21,7 @@ check: .venv/installed ## formatter, linter, types, import contracts
 	.venv/bin/lint-imports
 
 unit: .venv/installed ## the tests; `make unit PYTEST="-m slow"` runs the long ones
-	GOMP_SPINCOUNT=100 .venv/bin/pytest -n auto $(PYTEST) # threads that look for work would hold up the other workers
+	OMP_NUM_THREADS=1 GOMP_SPINCOUNT=100 .venv/bin/pytest -n auto $(PYTEST) # a worker has a core to itself
 
 wheel: .venv/installed ## the wheel, installed without the build side in an environment of its own
 	rm -rf dist .venv-wheel

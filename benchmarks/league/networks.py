@@ -88,11 +88,11 @@ def _stylegan2(resolution: int) -> dict[str, Tensor]:
     def layer(name: str, before: int, after: int) -> None:
         modulated(name, before, after, 3)
         state[f"{name}.noise.weight"] = torch.full((1,), 0.1)
-        state[f"{name}.activate.bias"] = torch.zeros(after)
+        state[f"{name}.activate.bias"] = torch.randn(after) / 10  # trained ones are not zero, which can be left out
 
     def to_rgb(name: str, width: int) -> None:
         modulated(name, width, 3, 1)
-        state[f"{name}.bias"] = torch.zeros(1, 3, 1, 1)
+        state[f"{name}.bias"] = torch.randn(1, 3, 1, 1) / 10
 
     for index in range(1, 9):
         state[f"style.{index}.weight"] = torch.randn(512, 512) / 0.01
