@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from statistics import median
+from statistics import fmean, median
 
 import numpy as np
 
@@ -58,10 +58,10 @@ class Race:
         return {name: times * least for name, times in self._behind.items()} | levels
 
     def _levels(self) -> dict[str, float]:
-        """Of those that had all turns: the median of a way's share of the turns' middles, times a quiet turn's."""
-        middles = [median(turn[name] for name in self.running) for turn in self._turns]
-        quiet = float(np.percentile(middles, _QUIET))
+        """Of those that had all turns: the median of a way's shares of the turns' means, times a quiet turn's mean."""
+        means = [fmean(turn[name] for name in self.running) for turn in self._turns]
+        quiet = float(np.percentile(means, _QUIET))
         return {
-            name: quiet * median(turn[name] / middle for turn, middle in zip(self._turns, middles, strict=True))
+            name: quiet * median(turn[name] / mean for turn, mean in zip(self._turns, means, strict=True))
             for name in self.running
         }

@@ -40,6 +40,13 @@ def test_it_ends_early_where_one_is_left_and_late_where_two_are_equal() -> None:
     assert clear < equal / 5
 
 
+def test_of_three_that_are_nearly_equal_none_has_just_the_time_of_another() -> None:
+    chance, true = np.random.default_rng(0), {"a": 1.0, "b": 1.01, "c": 1.02}
+    race = Race(true, FAR)
+    run(race, true, chance)
+    assert len(set(race.times().values())) == 3
+
+
 def test_who_is_far_behind_has_no_turn_and_stays_as_far_behind() -> None:
     race = Race({"a": 1.0, "b": 2.6}, FAR)
     assert race.running == ["a"]
