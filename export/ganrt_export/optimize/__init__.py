@@ -12,6 +12,7 @@ float32 rounding, and the pixels' way from the raw output stays the same to the 
     pointwise.py    1 x 1 convolutions and elementwise work before upsampling
     upsampling.py   upsampling and convolution as one: ConvTranspose, or Conv and DepthToSpace
     enlarge.py      each such layer in the form chosen for it
+    winograd.py     wide convolutions as matrix products of a quarter of the multiplications
     measure.py      which form of a layer runs fastest here, alone
     race.py         which whole graph does
     point_gemm.py   convolutions of one pixel as matrix products

@@ -2,6 +2,9 @@
 
     plain graph -> constants and repetitions in one shape -> folded, commuted -> layers in the forms chosen -> pixels
 
+Wide convolutions as Winograd's products are a graph of their own, beside the best one without: engines that have such
+kernels themselves, and 8 bits, do better without.
+
 `measure` chooses by time on this machine's engines, layer by layer; `count` by multiply-adds; `off` not at all.
 """
 
@@ -41,8 +44,9 @@ from .pointwise import commute_pointwise
 from .race import race
 from .repeats import name_repeats
 from .upsampling import FORMS, Form
+from .winograd import winograd
 
-__all__ = ["FormOfGraph", "Mode", "choose_forms", "count_choice", "forms", "rewritten"]
+__all__ = ["WINOGRAD", "FormOfGraph", "Mode", "choose_forms", "count_choice", "forms", "rewritten"]
 
 Mode = Literal["measure", "count", "off"]
 _RULES = (collapse_slice_rule, no_op_cast_rule, no_op_transpose_rule, transpose_transpose_rule,
@@ -52,6 +56,7 @@ _MOST_TURNS = 8
 _PATIENCE_S = 60.0  # of measuring; what is left then is chosen by multiply-adds
 _CLEARLY = 0.95  # of the usual form's time
 _WORTH_A_GRAPH, _MOST_OWN = 0.93, 2
+WINOGRAD = "winograd"  # the form of that name
 
 
 class FormOfGraph(NamedTuple):
@@ -75,7 +80,8 @@ def forms(
     "measure": every layer in the form that the engines of this machine run fastest alone, as "measured"; an engine
     that is clearly faster with other forms has a graph of its own, as "for_openvino"; graphs with one form in all
     layers run against them, whole. "count": the forms with the fewest multiply-adds, as "counted". In both, a graph in
-    which only foldings applied is called "folded", and a graph that nothing applies to has no other form. "off": none.
+    which only foldings applied is called "folded", a graph that nothing applies to has no other form, and one whose
+    wide convolutions are Winograd's products is "winograd", with "measure" where an engine is faster so. "off": none.
 
     `extent` stands for sizes that may change. Ports, opset and the external behaviour are those of `data`; numbers
     differ by float32 rounding. Weights behind float16 stay so where they still are float16 numbers.
@@ -86,14 +92,16 @@ def forms(
     if mode == "off":
         return {}
     if mode == "count":
-        chosen = {"counted": rewritten(data, lambda layer: count_choice(layer, extent))}
+        counted = rewritten(data, lambda layer: count_choice(layer, extent))
+        tiled = _tiled(counted)
+        chosen = {"counted": counted, **({WINOGRAD: tiled} if tiled is not None else {})}
     else:
         names = [name for name in backends.UNASKED if name in _CPU and backends.available(name)]
         chosen = _measured(data, names if engines is None else engines, extent, progress or (lambda _: None))
     found: dict[str, FormOfGraph] = {}
     for name, form in chosen.items():
         if form.rewrites and not any(one.data == form.data for one in found.values()):
-            found[name if any(form.layers.values()) else "folded"] = form
+            found[name if name == WINOGRAD or any(form.layers.values()) else "folded"] = form
     return found
 
 
@@ -129,7 +137,8 @@ def _measured(data: bytes, engines: Sequence[str], extent: int, tell: Callable[[
 
     for form in FORMS if enlarging else ():
         found[form] = rewritten(data, lambda layer, form=form: uniform(layer, form))  # type: ignore[misc]
-    return _finalists(found, engines, extent, tell)
+    finalists = _finalists(found, engines, extent, tell)
+    return {**finalists, **_tiled_where_faster(data, finalists, engines, extent, tell)}
 
 
 def _finalists(
@@ -157,6 +166,24 @@ def _finalists(
             own.append((table[first] / table[best], engine, distinct[first]))
     own.sort(key=lambda one: one[0])
     return {"measured": distinct[best], **{f"for_{engine}": one for _, engine, one in own[:_MOST_OWN]}}
+
+
+def _tiled_where_faster(
+    data: bytes, found: Mapping[str, FormOfGraph], engines: Sequence[str], extent: int, tell: Callable[[str], None]
+) -> dict[str, FormOfGraph]:
+    """The graph whose wide convolutions are Winograd's products, where an engine is clearly faster so than without."""
+    plain = {"": FormOfGraph(data, {}, {}), **found}
+    tiled = {f"{name} {WINOGRAD}": made for name, one in plain.items() if (made := _tiled(one)) is not None}
+    gains: dict[float, FormOfGraph] = {}
+    for engine in engines if tiled else ():
+        tell(f"racing Winograd's products on {engine}")
+        times = race({name: one.data for name, one in {**plain, **tiled}.items()}, engine, extent)
+        able = [name for name in tiled if name in times]
+        if able and any(name in times for name in plain):
+            first = min(able, key=times.__getitem__)
+            gains[times[first] / min(times[name] for name in plain if name in times)] = tiled[first]
+    best = min(gains, default=1.0)
+    return {WINOGRAD: gains[best]} if best < _CLEARLY else {}
 
 
 def choose_forms(
@@ -251,6 +278,20 @@ def rewritten(data: bytes, choose: Choice) -> FormOfGraph:
     _tidy(model)
     applied["nodes"] = max(0, before - _nodes(model))
     return FormOfGraph(_serialized(model, data), {name: n for name, n in applied.items() if n}, picked)
+
+
+def _tiled(form: FormOfGraph) -> FormOfGraph | None:
+    """The same graph with its wide convolutions as Winograd's products; None where there are none that pay."""
+    model = ir.from_proto(onnx.load_from_string(form.data))
+    half = is_half(model.graph)
+    _uniform(model)
+    changed = winograd(model.graph)
+    if not changed:
+        return None
+    if half:
+        store_half_where_exact(model)
+    _tidy(model)
+    return FormOfGraph(_serialized(model, form.data), {**form.rewrites, WINOGRAD: changed}, form.layers)
 
 
 def _nodes(model: ir.Model) -> int:

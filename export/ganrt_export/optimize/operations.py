@@ -82,7 +82,11 @@ def _of_graph(graph: onnx.GraphProto, outer: Mapping[str, Shape]) -> Iterator[in
             shapes[value.name] = tuple(
                 size.dim_value if size.HasField("dim_value") else None for size in value.type.tensor_type.shape.dim
             )
+    fixed = {one.name for one in graph.initializer}
     for node in graph.node:
+        if node.input and fixed.issuperset(node.input):  # engines compute it once, as they load
+            fixed.update(node.output)
+            continue
         yield _of_node(node, shapes)
         for inner in _graphs(node):
             yield from _of_graph(inner, shapes)

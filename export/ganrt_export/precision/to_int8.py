@@ -31,6 +31,7 @@ from ganrt.manifest import Bound
 from ganrt.spec import Image, Spec
 
 from ..fidelity import Pair
+from ..optimize.forms import WINOGRAD
 from ..optimize.measure import times
 from .gate import Figures, Judge, shortfall
 from .lowered import INT8, Lowered, faults_told, refusal
@@ -139,7 +140,9 @@ def _by_speed(
     Raises FidelityError when there is nothing in it to quantize, ExportError when NNCF cannot quantize any.
     """
     started = time.perf_counter()
-    likely = sorted(forms, key=lambda name: name != f"for_{_engine()}")  # what that engine likes best comes first
+    likely = sorted(  # what that engine likes best comes first; Winograd's sums need more digits than 8 bits have
+        (name for name in forms if name != WINOGRAD), key=lambda name: name != f"for_{_engine()}"
+    )
     found: list[_Candidate] = []
     problem: ExportError | None = None
     for graph in (*(forms[name] for name in likely), data):
