@@ -129,7 +129,7 @@ def command(
 
     Each row is timed in several processes, a few calls at a time beside a reference kernel. --compare tells faster,
     slower and within noise apart over processes, each over the kernel; --against times both side by side, tells
-    much smaller changes, and goes on up to four times as long while it cannot tell.
+    much smaller changes, and goes on up to eight times as long while it cannot tell.
 
     \b
     Examples:

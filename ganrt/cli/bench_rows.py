@@ -22,7 +22,7 @@ from .bench_child import Request
 
 __all__ = ["COMMAND", "Row", "asked_for", "fill"]
 
-_LOOKS = (1, 2, 4)  # times the processes asked for, after which a comparison may be decided
+_LOOKS = (1, 2, 4, 8)  # times the processes asked for, after which a comparison may be decided
 COMMAND = (sys.executable, "-P", "-m", "ganrt.cli.bench_child")
 
 
@@ -116,8 +116,8 @@ def fill(
     """Times rows into their reports, a process after the other; `done` counts them.
 
     Rows that stand together in a tuple are timed side by side: their processes are alive at once and take turns, a few
-    calls each. `undecided`: whether they need as many processes again, and twice as many after that. Ctrl-C ends it,
-    and the reports say `interrupted`. Raises BackendUnavailable when a report stays empty.
+    calls each. `undecided`: whether they need as many processes again, and after that twice as many each time. Ctrl-C
+    ends it, and the reports say `interrupted`. Raises BackendUnavailable when a report stays empty.
     """
     everyone = [row for group in rows for row in group]
     asked, going = max(row.report.settings.processes for row in everyone), list(rows)

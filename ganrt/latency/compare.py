@@ -8,8 +8,8 @@ statistics over the processes (see `ranks`), which a few disturbed processes do 
   without bias but not exactly, so the interval is widened by a tenth of what the machine changed by, and by what other
   programs may have done: they delay calls on several cores more than the kernel.
 - "side by side" are pairs of processes that took turns, a few calls each. Each pair gives one ratio, nothing has to be
-  taken over anything, and a smaller change can be told. More pairs are timed while it cannot be, up to four times as
-  many.
+  taken over anything, and a smaller change can be told. More pairs are timed while it cannot be, up to eight times
+  as many.
 
 A change is called one when the interval leaves out 1 and the ratio is beyond the floor; within noise, when the interval
 leaves out twice the floor on either side. Everything else cannot be told. Lower quantiles than the median, which Chen
@@ -34,7 +34,7 @@ __all__ = ["FLOOR", "LEAST", "SIDE_BY_SIDE", "TWO_RESULTS", "Change", "Compariso
 
 TWO_RESULTS, SIDE_BY_SIDE = "two results", "side by side"
 FLOOR = {TWO_RESULTS: 0.025, SIDE_BY_SIDE: 0.015}
-CONFIDENCE = {TWO_RESULTS: 0.95, SIDE_BY_SIDE: 0.98}  # the latter is asked up to three times, until it can be told
+CONFIDENCE = {TWO_RESULTS: 0.95, SIDE_BY_SIDE: 0.98}  # the latter is asked up to four times, until it can be told
 _DOUBT = 0.1  # of what the machine changed by, on the logarithm
 _CROWD, _COMPANY = 1.5, 0.05  # of the share of the cores that others took, beyond what a quiet machine does anyway
 LEAST = {

@@ -38,6 +38,7 @@ from .enlarge import Choice, Layer, enlarge
 from .fold_affine import fold_affine
 from .half import is_half, store_half_where_exact
 from .measure import EXTENT, Costs, costs, signature
+from .operations import operations
 from .pixels import shorten_pixels
 from .point_gemm import point_to_gemm
 from .pointwise import commute_pointwise
@@ -57,6 +58,7 @@ _PATIENCE_S = 60.0  # of measuring; what is left then is chosen by multiply-adds
 _CLEARLY = 0.95  # of the usual form's time
 _WORTH_A_GRAPH, _MOST_OWN = 0.93, 2
 WINOGRAD = "winograd"  # the form of that name
+_WORTH_COUNTING = 0.2  # of all multiplications must be saved, for a graph that nobody measured
 
 
 class FormOfGraph(NamedTuple):
@@ -81,7 +83,8 @@ def forms(
     that is clearly faster with other forms has a graph of its own, as "for_openvino"; graphs with one form in all
     layers run against them, whole. "count": the forms with the fewest multiply-adds, as "counted". In both, a graph in
     which only foldings applied is called "folded", a graph that nothing applies to has no other form, and one whose
-    wide convolutions are Winograd's products is "winograd", with "measure" where an engine is faster so. "off": none.
+    wide convolutions are Winograd's products is "winograd", where that saves a fifth of all multiplications or, with
+    "measure", where an engine is clearly faster so. "off": none.
 
     `extent` stands for sizes that may change. Ports, opset and the external behaviour are those of `data`; numbers
     differ by float32 rounding. Weights behind float16 stay so where they still are float16 numbers.
@@ -93,7 +96,7 @@ def forms(
         return {}
     if mode == "count":
         counted = rewritten(data, lambda layer: count_choice(layer, extent))
-        tiled = _tiled(counted)
+        tiled = _tiled(counted, _WORTH_COUNTING * (operations(counted.data, extent).multiply_adds or 0))
         chosen = {"counted": counted, **({WINOGRAD: tiled} if tiled is not None else {})}
     else:
         names = [name for name in backends.UNASKED if name in _CPU and backends.available(name)]
@@ -280,18 +283,18 @@ def rewritten(data: bytes, choose: Choice) -> FormOfGraph:
     return FormOfGraph(_serialized(model, data), {name: n for name, n in applied.items() if n}, picked)
 
 
-def _tiled(form: FormOfGraph) -> FormOfGraph | None:
-    """The same graph with its wide convolutions as Winograd's products; None where there are none that pay."""
+def _tiled(form: FormOfGraph, least: float = 0) -> FormOfGraph | None:
+    """The same graph with its wide convolutions as Winograd's products; None where that saves nothing, or less."""
     model = ir.from_proto(onnx.load_from_string(form.data))
     half = is_half(model.graph)
     _uniform(model)
-    changed = winograd(model.graph)
-    if not changed:
+    saved = winograd(model.graph)
+    if not saved or sum(saved) < least:
         return None
     if half:
         store_half_where_exact(model)
     _tidy(model)
-    return FormOfGraph(_serialized(model, form.data), {**form.rewrites, WINOGRAD: changed}, form.layers)
+    return FormOfGraph(_serialized(model, form.data), {**form.rewrites, WINOGRAD: len(saved)}, form.layers)
 
 
 def _nodes(model: ir.Model) -> int:

@@ -26,7 +26,7 @@ import onnx_ir as ir
 from .linear import linear
 from .values import Array, made, new_constant, put, replace, sizes
 
-__all__ = ["TILE", "Wide", "matrices", "pays", "winograd"]
+__all__ = ["TILE", "Wide", "matrices", "saving", "winograd"]
 
 TILE = 6
 _POINTS = (0, 1, -1, 2, -2)  # and infinity; more or larger ones cost digits
@@ -69,27 +69,26 @@ def matrices(taps: int) -> tuple[Array, Array, Array]:
     return read, evaluate, spread
 
 
-def pays(what: Wide) -> bool:
-    """Is a layer faster so, by what it multiplies?"""
+def saving(what: Wide) -> int:
+    """Multiplications, or what takes as long, that a layer of one sample has less so; 0 where it would not pay."""
     out, given, taps, _ = what.weight.shape
     tiles = prod(what.tiles)
     direct = out * given * taps**2 * prod(what.size)
     products = out * given * TILE**2 * tiles
-    transformed = (given * TILE**2 + out * what.results**2) * TILE**2 * tiles
-    return tiles >= _TILES and direct > _PAYS * (products + _SLOW * transformed)
+    transforms = (given * TILE**2 + out * what.results**2) * TILE**2 * tiles
+    needed = products + _SLOW * transforms
+    return direct - needed if tiles >= _TILES and direct > _PAYS * needed else 0
 
 
-def winograd(graph: ir.Graph, worth: Callable[[Wide], bool] = pays) -> int:
-    """Puts each convolution that is worth it into this form, in place; returns how many changed."""
-    changed = 0
-    for node in list(graph):
-        found = _wide(node)
-        if found is not None and worth(found):
-            nodes = _compose(graph, node, found)
-            put(graph, node, nodes)
-            replace(graph, node.outputs[0], nodes[-1].outputs[0])
-            changed += 1
-    return changed
+def winograd(graph: ir.Graph, reckon: Callable[[Wide], int] = saving) -> list[int]:
+    """Puts each convolution that it pays for into this form, in place; returns what each of those saves."""
+    found = [(node, what) for node in list(graph) if (what := _wide(node)) is not None]
+    changed = [(node, what, saved) for node, what in found if (saved := reckon(what)) > 0]
+    for node, what, _ in changed:
+        nodes = _compose(graph, node, what)
+        put(graph, node, nodes)
+        replace(graph, node.outputs[0], nodes[-1].outputs[0])
+    return [saved for *_, saved in changed]
 
 
 def _wide(node: ir.Node) -> Wide | None:
