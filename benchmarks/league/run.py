@@ -36,7 +36,7 @@ _HERE = "benchmarks.league.contestants"
 _PYTORCH = ("PyTorch", "PyTorch channels last", "torch.compile")
 _ENGINES = ("ONNX Runtime", "OpenVINO", "OpenVINO throughput", "MNN", "ncnn")
 _CONVERTED = ("MNN", "ncnn", "OpenVINO INT8")
-_LONG_S = 0.6  # where the fastest takes longer, larger batches are left out
+_LONG_S = 0.3  # where the fastest takes longer, larger batches are left out
 _GATE_DB = 50.0
 _ROUNDS, _TURN_S = 7, 0.15
 
