@@ -33,6 +33,7 @@ _LOWER = 0.95  # a lower precision must save 5 % somewhere to be worth its error
 _SHARES = 3  # ways that the time of a first load is for; more share it
 _STREAMED = 2  # ways that a first load tries in streams
 _SHORT_MS = 1.0  # a call so short may lose more by waking threads than it gains
+_LONG_MS = 50.0  # a call so long wants all threads, and its network so much memory that few may be open at once
 _VERSION = 7  # of the record, and of what engines are given
 AUTO = ("fp32", "bf16", "int8")  # what a CPU may gain by
 
@@ -109,7 +110,7 @@ class Choice(msgspec.Struct):
 
 class Effort(msgspec.Struct, frozen=True):
     """How long a way is measured at most, in seconds, so long as there are few; `thorough`: all of them so long, anew,
-    and at every number of threads."""
+    and at every number of threads, where calls are not long."""
 
     seconds: float = 0.3
     thorough: bool = False
@@ -223,7 +224,8 @@ def _measure(
     far = _FAR_OFF if effort.thorough else _FAR
     good = [name for name, table in choice.costs.items() if any(table[size] <= far * least[size] for size in tried)]
     live = {name: sessions[name] for name in good}
-    for name, way in (*_fewer_threads(choice, good, threads, effort), *_side_by_side(choice, good, threads, effort)):
+    every = effort.thorough and least[1] <= _LONG_MS
+    for name, way in (*_fewer_threads(choice, good, threads, every), *_side_by_side(choice, good, threads, every)):
         choice.ways[way.name], choice.accepted[way.name] = way, choice.accepted[name]
         live[way.name] = open_session(way)
     shares = len(live) if effort.thorough else min(len(live), _SHARES)
@@ -247,28 +249,27 @@ def _measure(
     choice.costs = {name: table for name, table in choice.costs.items() if _worth(choice, name)}
 
 
-def _fewer_threads(choice: Choice, good: list[str], threads: int, effort: Effort) -> list[tuple[str, Way]]:
-    """The best way on one thread, where its calls are short; when thorough, every good way on every number of them.
+def _fewer_threads(choice: Choice, good: list[str], threads: int, every: bool) -> list[tuple[str, Way]]:
+    """The best way on one thread, where its calls are short; with `every`, each good way on every number of them.
 
     Each with the name of the way it comes from."""
-    if effort.thorough:
+    if every:
         return [(name, _with(choice, name, threads=count)) for name in good for count in range(1, threads)]
     best = choice.best()
     short = threads > 1 and choice.costs[best][1] < _SHORT_MS
     return [(best, _with(choice, best, threads=1))] if short else []
 
 
-def _side_by_side(choice: Choice, good: list[str], threads: int, effort: Effort) -> list[tuple[str, Way]]:
-    """The two best ways for batches, in as many streams as threads; when thorough, every good way, at halves of that
-    too.
+def _side_by_side(choice: Choice, good: list[str], threads: int, every: bool) -> list[tuple[str, Way]]:
+    """The two best ways for batches, in as many streams as threads; with `every`, each good way, at halves of that too.
 
     Each with the name of the way it comes from."""
     size = max(set.intersection(*(set(choice.costs[name]) for name in good)))
     most = min(threads, SIZES[-1])
     able = [name for name in good if most > 1 and choice.ways[name].backend in STREAMING]
-    if not effort.thorough:
+    if not every:
         able = sorted(able, key=lambda name: choice.costs[name][size])[:_STREAMED]
-    counts = [most >> halved for halved in range(most.bit_length() - 1)] if effort.thorough else [most]
+    counts = [most >> halved for halved in range(most.bit_length() - 1)] if every else [most]
     return [(name, _with(choice, name, streams=count)) for name in able for count in counts if count > 1]
 
 

@@ -210,6 +210,13 @@ def test_a_thorough_search_tries_every_number_of_threads_anew(bundle):
     assert set(choice.costs) == {"openvino", "openvino 1 thread", "openvino 2 threads", "openvino 3 streams"}
 
 
+def test_ways_whose_calls_are_long_are_searched_with_all_threads_and_few_at_once(bundle):
+    engines = {Way("openvino", form=form): Engine(bundle, "openvino", seconds=0.06) for form in ("plain", "a", "b")}
+    choice = decide_ways(bundle, engines, threads=4, effort=Effort(0.1, thorough=True))
+    assert not any(way.threads for way in choice.ways.values())
+    assert sum(way.streams > 1 for way in choice.ways.values()) == 2
+
+
 def test_batches_go_to_streams_where_those_are_faster_and_single_samples_to_all_cores(bundle):
     whole, streams = Engine(bundle, "onnxruntime", seconds=0.004), Engine(bundle, "onnxruntime", a_sample=0.001)
     opened = {1: whole, 2: streams}
