@@ -158,7 +158,7 @@ def test_quick_is_a_line_that_tells_latency_throughput_and_on_what(capsys):
     assert re.match(rf"digits, 2 a call: {figures} on .*onnxruntime fp32 plain, 1 thread; \d+ cores? of", printed)
 
 
-@pytest.mark.parametrize(("enough", "timed"), [(0, 10), (20, 20), (21, 40), (99, 40)])
+@pytest.mark.parametrize(("enough", "timed"), [(0, 10), (20, 20), (21, 40), (41, 80), (99, 80)])
 def test_pairs_are_timed_on_while_it_cannot_be_told(monkeypatch, enough, timed):
     def time(group, number, loaded, tell):
         for row in group:
