@@ -28,11 +28,9 @@ class Race:
         least = min(first.values())
         self._least = dict(first)
         self._turns: list[dict[str, float]] = []
-        behind = {name: took / least for name, took in first.items()}
-        self.running = [name for name, times in behind.items() if times <= far]
-        self._behind = {
-            name: times for name, times in behind.items() if times > far
-        }  # the fastest's, of those that left
+        self.running = [name for name, took in first.items() if took <= far * least]
+        # times the fastest's, of those that left
+        self._behind = {name: took / least for name, took in first.items() if name not in self.running}
 
     @property
     def over(self) -> bool:

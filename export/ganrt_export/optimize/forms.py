@@ -96,7 +96,7 @@ def forms(
         return {}
     if mode == "count":
         counted = rewritten(data, lambda layer: count_choice(layer, extent))
-        tiled = _tiled(counted, _WORTH_COUNTING * (operations(counted.data, extent).multiply_adds or 0))
+        tiled = _tiled(counted, lambda: _WORTH_COUNTING * (operations(counted.data, extent).multiply_adds or 0))
         chosen = {"counted": counted, **({WINOGRAD: tiled} if tiled is not None else {})}
     else:
         names = [name for name in backends.UNASKED if name in _CPU and backends.available(name)]
@@ -283,13 +283,13 @@ def rewritten(data: bytes, choose: Choice) -> FormOfGraph:
     return FormOfGraph(_serialized(model, data), {name: n for name, n in applied.items() if n}, picked)
 
 
-def _tiled(form: FormOfGraph, least: float = 0) -> FormOfGraph | None:
+def _tiled(form: FormOfGraph, least: Callable[[], float] = lambda: 0) -> FormOfGraph | None:
     """The same graph with its wide convolutions as Winograd's products; None where that saves nothing, or less."""
     model = ir.from_proto(onnx.load_from_string(form.data))
     half = is_half(model.graph)
     _uniform(model)
     saved = winograd(model.graph)
-    if not saved or sum(saved) < least:
+    if not saved or sum(saved) < least():
         return None
     if half:
         store_half_where_exact(model)
