@@ -102,7 +102,7 @@ def _wide(node: ir.Node) -> Wide | None:
     others = [*node.attributes.get_ints("strides", [1, 1]), *node.attributes.get_ints("dilations", [1, 1])]
     if source is None or None in source[2:] or taps[0] != taps[1] or taps[0] not in _TAPS:
         return None
-    if any(one != 1 for one in others) or min(pads) < 0 or node.attributes.get_string("auto_pad", "NOTSET") != "NOTSET":
+    if any(one != 1 for one in others) or min(pads) < 0:
         return None
     height, width = ((source[axis + 2] or 0) + pads[axis] + pads[axis + 2] - taps[0] + 1 for axis in (0, 1))
     weight = layer.weight.reshape(given, out, *taps).swapaxes(0, 1)
