@@ -17,27 +17,28 @@ import numpy as np
 import torch
 
 from ganrt import Bundle, Generator
+from ganrt.backends.acceptance import to_uint8
 from ganrt.environment import processor, usable_cores
 from ganrt.errors import FidelityError
 from ganrt.latency.roofline import measure_roof
-from ganrt.spec import Image, Spec
+from ganrt.spec import Image, Output
 from ganrt_export import export_generator
 from ganrt_export.optimize import operations
 from ganrt_export.optimize.measure import EXTENT
 
 from ..rewrites import _torch_onnx as torch_onnx
-from ..runner import RESULTS, Contestant, machine, take_turns
-from . import convert, page
+from ..runner import Contestant, machine, take_turns
+from . import convert, page, readme
 from .networks import NETWORKS, League, build, feeds
 
-__all__ = ["main", "summary"]
+__all__ = ["main", "tell"]
 
 _HERE = "benchmarks.league.contestants"
 _PYTORCH = ("PyTorch", "PyTorch channels last", "torch.compile")
 _ENGINES = ("ONNX Runtime", "OpenVINO", "OpenVINO throughput", "MNN", "ncnn")
 _CONVERTED = ("MNN", "ncnn", "OpenVINO INT8")
 _LONG_S = 0.3  # where the fastest takes longer, larger batches are left out
-_GATE_DB = 50.0
+_GATE_DB, _GATE_PIXELS = 50.0, 0.99  # what the few references of a bundle are held to where it is loaded
 _ROUNDS, _TURN_S = 7, 0.15
 
 Ways = Mapping[str, tuple[str, int, tuple[str, ...]]]
@@ -51,13 +52,18 @@ def main() -> None:
     quick = bool(os.environ.get("GANRT_BENCH_QUICK"))
     for name in chosen:
         _keep(name, *_network(name, quick=quick))
-    held = json.loads((RESULTS / "league.json").read_text())
-    lines = summary(held)
-    page.write(held, lines, _losses(held))
-    print("\n".join(lines))
+    tell()
+    print("\n".join(_summary(json.loads(page.file_of(machine()).read_text()))))
 
 
-def summary(held: Mapping[str, Any]) -> list[str]:
+def tell() -> None:
+    """Writes the page and the README's table anew, from the results of all machines."""
+    machines = [page.Machine(held, _summary(held), _losses(held)) for held in page.results()]
+    page.write(machines)
+    readme.write(machines)
+
+
+def _summary(held: Mapping[str, Any]) -> list[str]:
     """Ratios over all networks, a line for each promise."""
     rows = [row for network in held["networks"].values() for row in network["rows"]]
     lines = []
@@ -112,8 +118,9 @@ def _ratio(row: dict[str, Any], ours: str, rivals: tuple[str, ...] | None) -> fl
 
 def _right(row: dict[str, Any], rivals: tuple[str, ...]) -> dict[str, float]:
     """Milliseconds of those that took part and are within the gate."""
-    times = row["milliseconds"]
-    return {one: times[one] for one in rivals if one in times and row["psnr_db"][one] >= _GATE_DB}
+    times, db, pixels = row["milliseconds"], row["psnr_db"], row.get("within_one", {})
+    passed = {one for one in times if db[one] >= _GATE_DB and pixels.get(one, 1.0) >= _GATE_PIXELS}
+    return {one: times[one] for one in rivals if one in passed}
 
 
 def _network(name: str, *, quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -180,10 +187,15 @@ def _row(name: str, made: League, folder: Path, n: int, converted: list[str], *,
     ways[label] = (f"{_HERE}.ganrt_bundle", n, words(label, str(bundle), "fp32", str(folder / "empty-cache")))
     running = _started(ways)
     seconds = take_turns(running, rounds=_ROUNDS, seconds=_TURN_S)
+    out = made.sample.spec.output
+    found = {label: np.load(answers / f"{label}.npy", allow_pickle=False).reshape(right.shape) for label in seconds}
     return {
         "batch": n,
         "milliseconds": {label: median(times) * 1e3 for label, times in seconds.items()},
-        "psnr_db": {label: _psnr(answers / f"{label}.npy", right, made.sample.spec) for label in seconds},
+        "psnr_db": {label: _psnr(answer, right, out) for label, answer in found.items()},
+        "within_one": {label: _within_one(answer, right, out) for label, answer in found.items()}
+        if isinstance(out, Image)
+        else {},
         "ready_s": {label: running[label].ready_s for label in seconds},
         "peak_mib": {label: running[label].mib for label in seconds},
         "rounds_s": seconds,
@@ -228,13 +240,16 @@ def _started(ways: Ways) -> dict[str, Contestant]:
     return running
 
 
-def _psnr(file: Path, right: np.ndarray, spec: Spec) -> float:
+def _psnr(found: np.ndarray, right: np.ndarray, out: Output) -> float:
     """As ganrt's gate measures it: a picture's range is what pixels are made of, a sound's what there is."""
-    found = np.load(file, allow_pickle=False).reshape(right.shape)
     error = float(np.mean((found.astype(np.float64) - right) ** 2))
-    out = spec.output
     span = out.high - out.low if isinstance(out, Image) else float(np.ptp(right))
     return 200.0 if error == 0 else 10 * math.log10(span**2 / error)
+
+
+def _within_one(found: np.ndarray, right: np.ndarray, out: Image) -> float:
+    """The share of pixels' values at most one step off."""
+    return float((np.abs(to_uint8(found, out) - to_uint8(right, out)) <= 1).mean())
 
 
 def _shown(row: dict[str, Any]) -> str:
@@ -243,11 +258,13 @@ def _shown(row: dict[str, Any]) -> str:
 
 
 def _keep(name: str, rows: list[dict[str, Any]], computed: dict[str, Any]) -> None:
-    """Every network keeps the machine that it was measured on; others stay as they are."""
-    path = RESULTS / "league.json"
+    """Into the file of this machine; other networks and other machines stay as they are."""
+    here = machine()
+    path = page.file_of(here)
     held = json.loads(path.read_text()) if path.exists() else {"benchmark": "league", "networks": {}}
     versions = {one: importlib.metadata.version(one) for one in ("mnn", "ncnn")}
-    held["networks"][name] = {"machine": machine(), "torch": torch.__version__, **versions, **computed, "rows": rows}
+    held["networks"][name] = {"machine": here, "torch": torch.__version__, **versions, **computed, "rows": rows}
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(held, indent=1) + "\n")
     temporary.replace(path)
