@@ -139,13 +139,26 @@ class Generator:
                 sessions[way.name] = open_session(way.backend, graphs[kind], how)
             return sessions[way.name]
 
+        def closer(way: Way) -> None:
+            if (session := sessions.pop(way.name, None)) is not None:
+                session.close()
+
         try:
             tell = progress or (lambda _: None)
             references = References(bundle, automatic=precision == "auto")
-            choice = choose(options, opener, references, threads=cores, effort=effort, tell=tell, bundle=bundle.digest)
+            choice = choose(
+                options,
+                opener,
+                references,
+                threads=cores,
+                close_session=closer,
+                effort=effort,
+                tell=tell,
+                bundle=bundle.digest,
+            )
             used = {piece.way for size in SIZES for piece in plan(size, choice.costs, choice.best())}
             for name in sessions.keys() - used:  # measured and found slower
-                sessions.pop(name).close()
+                closer(choice.ways[name])
             graphs.clear()
             return cls(bundle, choice, sessions, lambda name: opener(choice.ways[name]))
         except BaseException:

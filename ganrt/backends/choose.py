@@ -8,6 +8,7 @@ and lose at another, so the measurement is a table, and `batching` decides call 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 
@@ -138,12 +139,15 @@ def choose(
     references: References,
     *,
     threads: int,
+    close_session: Callable[[Way], None],
     effort: Effort = Effort(),  # noqa: B008  a constant
     tell: Callable[[str], None] = lambda _: None,
     **facts: object,
 ) -> Choice:
     """The remembered choice among `options`, or a new one. `facts` are what it depends on beside them and the machine.
 
+    Ways with long calls are closed as soon as they are checked, since a check leaves gigabytes in use (2 of a StyleGAN2
+    of 256 x 256); the near ones alone are opened again to be measured.
     Raises FidelityError or BackendError when none can serve.
     """
     here = processor()
@@ -160,20 +164,24 @@ def choose(
         return remembered
     choice = Choice({way.name: way for way in options}, {}, {}, {})
     problems: list[BackendError | FidelityError] = []
+    timed = references.available or not references.spec.signals  # without a signal there is nothing to time
+    first: dict[str, float] = {}
     for way in options:
         tell(f"checking {way.name}")
         try:
             choice.accepted[way.name] = _held(way, open_session, references, raw=way.backend not in APART)
+            first[way.name] = _time_call(open_session(way), references, 1) if timed and len(options) > 1 else 0.0
         except (BackendError, FidelityError) as problem:
             choice.refused[way.name] = str(problem)
             problems.append(problem)
+        if first.get(way.name, math.inf) > _LONG_MS:
+            close_session(way)
     if not choice.accepted:
         raise problems[0]
     _confirm(choice, open_session, references)
     kept = cache.write(entry, msgspec.json.encode(choice))
-    # alone and forgotten at once, a measurement would only cost time; without a signal there is nothing to time
-    if (references.available or not references.spec.signals) and (len(choice.accepted) > 1 or kept):
-        _measure(choice, open_session, references, threads, effort, tell)
+    if timed and (len(choice.accepted) > 1 or kept):  # alone and forgotten at once, it would only cost time
+        _measure(choice, first, open_session, references, threads, effort, tell)
         _confirm(choice, open_session, references)
         cache.write(entry, msgspec.json.encode(choice))
     return choice
@@ -201,6 +209,7 @@ def _confirm(choice: Choice, open_session: Callable[[Way], Session], references:
 
 def _measure(
     choice: Choice,
+    first: Mapping[str, float],
     open_session: Callable[[Way], Session],
     references: References,
     threads: int,
@@ -209,10 +218,13 @@ def _measure(
 ) -> None:
     """Fills `choice.costs` from turns in which every way has one batch size, as long for each size.
 
-    All ways are tried at two sizes, the good ones measured at all. Each new batch size is first held to the goldens; a
-    way that fails one is moved to `choice.refused`.
+    All ways are tried at two sizes, the good ones measured at all; but of long calls those that `first`, a time of one
+    sample, shows to be far off are not tried again. Each new batch size is first held to the goldens; a way that fails
+    one is moved to `choice.refused`.
     """
-    sessions = {name: open_session(choice.ways[name]) for name in choice.accepted}
+    far = _FAR_OFF if effort.thorough else _FAR
+    limit = max(_LONG_MS, far * min(first[name] for name in choice.accepted))
+    sessions = {name: open_session(choice.ways[name]) for name in choice.accepted if first[name] <= limit}
     for size in _TRIAL:
         _round(choice, sessions, references, size, tell)
         for name in choice.costs:
@@ -221,7 +233,6 @@ def _measure(
             break
     tried = [size for size in _TRIAL if all(size in table for table in choice.costs.values())]
     least = {size: min(table[size] for table in choice.costs.values()) for size in tried}
-    far = _FAR_OFF if effort.thorough else _FAR
     good = [name for name, table in choice.costs.items() if any(table[size] <= far * least[size] for size in tried)]
     live = {name: sessions[name] for name in good}
     every = effort.thorough and least[1] <= _LONG_MS
@@ -247,6 +258,7 @@ def _measure(
         for name, took in race.times().items():
             choice.costs[name][size] = took
     choice.costs = {name: table for name, table in choice.costs.items() if _worth(choice, name)}
+    choice.costs |= {name: {1: took} for name, took in first.items() if took > limit}  # told, and no call goes there
 
 
 def _fewer_threads(choice: Choice, good: list[str], threads: int, every: bool) -> list[tuple[str, Way]]:
@@ -265,7 +277,7 @@ def _side_by_side(choice: Choice, good: list[str], threads: int, every: bool) ->
 
     Each with the name of the way it comes from."""
     size = max(set.intersection(*(set(choice.costs[name]) for name in good)))
-    most = min(threads, SIZES[-1])
+    most = min(threads, SIZES[-1], size)
     able = [name for name in good if most > 1 and choice.ways[name].backend in STREAMING]
     if not every:
         able = sorted(able, key=lambda name: choice.costs[name][size])[:_STREAMED]

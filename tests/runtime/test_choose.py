@@ -59,7 +59,11 @@ def decide(bundle, **engines):
     def open_session(way):
         return engines[way.backend]
 
-    return choose(options, open_session, References(bundle), threads=1, bundle=bundle.digest)
+    return choose(options, open_session, References(bundle), threads=1, close_session=kept, bundle=bundle.digest)
+
+
+def kept(way):
+    """What closes nothing: the engines of a test are made once."""
 
 
 def test_the_faster_engine_serves_and_the_reason_gives_both_figures(bundle):
@@ -140,6 +144,7 @@ def decide_ways(bundle, sessions, *, threads=1, effort=None):
         lambda way: sessions.get(way) or Engine(bundle, way.backend),
         References(bundle),
         threads=threads,
+        close_session=kept,
         effort=effort or Effort(seconds=0.05),
         bundle=bundle.digest,
     )
@@ -217,6 +222,37 @@ def test_ways_whose_calls_are_long_are_searched_with_all_threads_and_few_at_once
     assert sum(way.streams > 1 for way in choice.ways.values()) == 2
 
 
+def test_ways_whose_calls_are_long_are_closed_when_checked_and_the_far_ones_stay_closed(bundle):
+    seconds = {"near": 0.08, "best": 0.06, "far": 0.2}
+    ways_of = {form: Way("openvino", form=form) for form in seconds}
+    is_open, most, opened = set(), [], []
+
+    def open_session(way):
+        if way.form not in is_open:
+            is_open.add(way.form)
+            opened.append(way.form)
+        most.append(len(is_open))
+        return Engine(bundle, "openvino", seconds=seconds[way.form])
+
+    def close_session(way):
+        is_open.discard(way.form)
+        most.append(0)
+
+    choice = choose(
+        tuple(ways_of.values()),
+        open_session,
+        References(bundle),
+        threads=1,
+        close_session=close_session,
+        bundle=bundle.digest,
+    )
+    assert opened == ["near", "best", "far", "near", "best"]
+    assert max(most) == 2
+    assert choice.best() == ways_of["best"].name
+    assert list(choice.costs[ways_of["far"].name]) == [1]
+    assert {piece.way for piece in plan(64, choice.costs, choice.best())} == {ways_of["best"].name}
+
+
 def test_batches_go_to_streams_where_those_are_faster_and_single_samples_to_all_cores(bundle):
     whole, streams = Engine(bundle, "onnxruntime", seconds=0.004), Engine(bundle, "onnxruntime", a_sample=0.001)
     opened = {1: whole, 2: streams}
@@ -225,6 +261,7 @@ def test_batches_go_to_streams_where_those_are_faster_and_single_samples_to_all_
         lambda way: opened[way.streams],
         References(bundle),
         threads=2,
+        close_session=kept,
         bundle=bundle.digest,
     )
     assert set(choice.costs) == {"onnxruntime", "onnxruntime 2 streams"}
