@@ -41,6 +41,15 @@ class Linear(NamedTuple):
     def outputs(self) -> int:
         return int(self.weight.shape[0] * self.weight.shape[2])
 
+    def padding(self) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        """Of a Conv with stride and dilation 1: what each axis is padded by in front, and behind. None of others."""
+        rank, of = self.weight.ndim - 3, self.node.attributes
+        steps = (*of.get_ints("strides", [1] * rank), *of.get_ints("dilations", [1] * rank))
+        pads = tuple(of.get_ints("pads", [0] * 2 * rank))
+        if self.node.op_type != "Conv" or any(step != 1 for step in steps) or min(pads) < 0:
+            return None
+        return pads[:rank], pads[rank:]
+
     def behind(self, s: Array, t: Array) -> Linear | None:
         """This layer and then x s + t of its result, s and t numbers or [out]; None where they do not fit."""
         wide_s, wide_t = _wide(s, self.outputs), _wide(t, self.outputs)

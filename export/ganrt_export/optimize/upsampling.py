@@ -130,17 +130,14 @@ def narrow_conv(node: ir.Node) -> tuple[ir.Value, Upsampling] | None:
 def _plain_conv(node: ir.Node, ratios: Sequence[int] | None = None) -> Upsampling | None:
     """V of a convolution of stride 1, its input repeated so many times before (default: once)."""
     layer = linear(node)
-    if layer is None:
+    pads = layer.padding() if layer is not None else None
+    if layer is None or pads is None:
         return None
     taps = layer.weight.shape[3:]
-    rank = len(taps)
-    ratios = [1] * rank if ratios is None else ratios
-    pads = tuple(node.attributes.get_ints("pads", [0] * 2 * rank))
-    others = [*node.attributes.get_ints("strides", [1] * rank), *node.attributes.get_ints("dilations", [1] * rank)]
-    if len(ratios) != rank or any(size != 1 for size in others) or min(pads) < 0:
+    ratios = [1] * len(taps) if ratios is None else ratios
+    if len(ratios) != len(taps):
         return None
-    front = tuple(k - 1 - pad for k, pad in zip(taps, pads[:rank], strict=True))
-    rear = tuple(k - 1 - pad for k, pad in zip(taps, pads[rank:], strict=True))
+    front, rear = (tuple(k - 1 - pad for k, pad in zip(taps, side, strict=True)) for side in pads)
     if min(*front, *rear) < 0:
         return None
     kernel = layer.weight

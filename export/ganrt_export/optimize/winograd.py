@@ -93,20 +93,20 @@ def winograd(graph: ir.Graph, reckon: Callable[[Wide], int] = saving) -> list[in
 
 def _wide(node: ir.Node) -> Wide | None:
     """A convolution of a picture of known size, as what it computes."""
-    layer = linear(node) if node.op_type == "Conv" and node.domain in ("", "ai.onnx") else None
-    if layer is None or layer.weight.ndim != 5 or layer.weight.shape[0] != 1:
+    layer = linear(node)
+    pads = layer.padding() if layer is not None else None
+    if layer is None or pads is None:
         return None
-    _, given, out, *taps = layer.weight.shape
-    source = sizes(node.inputs[0])
-    pads = node.attributes.get_ints("pads", [0] * 4)
-    others = [*node.attributes.get_ints("strides", [1, 1]), *node.attributes.get_ints("dilations", [1, 1])]
-    if source is None or None in source[2:] or taps[0] != taps[1] or taps[0] not in _TAPS:
+    groups, given, out, *taps = layer.weight.shape
+    if groups != 1 or len(taps) != 2 or taps[0] != taps[1] or taps[0] not in _TAPS:
         return None
-    if any(one != 1 for one in others) or min(pads) < 0:
+    source, ((top, left), rear) = (sizes(node.inputs[0]) or ())[2:], pads
+    extent = [size for size in source if size is not None]
+    if len(extent) != 2:
         return None
-    height, width = ((source[axis + 2] or 0) + pads[axis] + pads[axis + 2] - taps[0] + 1 for axis in (0, 1))
+    height, width = (sum(sides) - taps[0] + 1 for sides in zip(extent, (top, left), rear, strict=True))
     weight = layer.weight.reshape(given, out, *taps).swapaxes(0, 1)
-    return Wide(weight, layer.bias, (pads[0], pads[1]), (height, width)) if min(height, width) > 0 else None
+    return Wide(weight, layer.bias, (top, left), (height, width)) if min(height, width) > 0 else None
 
 
 def _compose(graph: ir.Graph, node: ir.Node, what: Wide) -> list[ir.Node]:
