@@ -1,8 +1,8 @@
 """Does `ganrt bench` say the same twice, and does it see a slowdown of 5 %? Tried for real, twenty times each.
 
-A try measures the bundled digits three times, one after the other: a build, the same build again, and the same build
-with 5 % planted into every call. The first two must be within noise of each other, and the third slower than the first:
-once as two results that are compared (`--compare old.json new.json`), once side by side (`--against`).
+The bundled digits, side by side (`--against`), and then as results that are compared (`--compare old.json new.json`): a
+build, the same build again, and the same build with 5 % planted into every call. The first two must be within noise of
+each other, and the third slower than the first.
 
 Targets: 19 of 20 for all four counts. A count comes with its exact 95 % interval (Clopper and Pearson 1934).
 `GANRT_BENCH_TRIES`: how many, 20 by default.
@@ -40,26 +40,42 @@ COUNTS = {
 }
 
 
+Found = dict[str, list[dict[str, Any]]]
+
+
 def main() -> None:
-    tries = [one_try() for _ in range(int(os.environ.get("GANRT_BENCH_TRIES", "20")))]
-    keep("repeatability", *summary(tries))
+    """Ctrl-C ends it early and keeps the tries that are done."""
+    found: Found = {name: [] for name in COUNTS}
+    tries = range(int(os.environ.get("GANRT_BENCH_TRIES", "20")))
+    try:
+        for one_try in (beside, apart):
+            for _ in tries:
+                one_try(found)
+    except KeyboardInterrupt:
+        print("Ended early.")
+    keep("repeatability", *summary(found))
 
 
-def one_try() -> dict[str, Any]:
-    """Every comparison once: verdict, ratio and interval, what it took, and the levels of each process."""
-    started = time.perf_counter()
-    old, again, slower = (measured(command) for command in (COMMAND, COMMAND, SLOWER))
-    took = (time.perf_counter() - started) / 3
-    found = {
-        "two results, same build": _told(old, again, TWO_RESULTS, took),
-        "two results, 5 % planted": _told(old, slower, TWO_RESULTS, took),
-    }
+def beside(found: Found) -> None:
+    """Side by side: this build and itself, and what is planted."""
     for name, command in (("side by side, same build", COMMAND), ("side by side, 5 % planted", SLOWER)):
         started = time.perf_counter()
         pair = side_by_side(command)
-        found[name] = _told(*pair, SIDE_BY_SIDE, time.perf_counter() - started)
-    print(" | ".join(f"{name}: {one['verdict']} {one['equal'] or 0:.3f}" for name, one in found.items()), flush=True)
-    return found
+        _add(found, name, _told(*pair, SIDE_BY_SIDE, time.perf_counter() - started))
+
+
+def apart(found: Found) -> None:
+    """Three results, one after the other: this build, the same again, and what is planted."""
+    started = time.perf_counter()
+    old, again, slower = (measured(command) for command in (COMMAND, COMMAND, SLOWER))
+    took = (time.perf_counter() - started) / 3
+    for name, new in (("two results, same build", again), ("two results, 5 % planted", slower)):
+        _add(found, name, _told(old, new, TWO_RESULTS, took))
+
+
+def _add(found: Found, name: str, one: dict[str, Any]) -> None:
+    found[name].append(one)
+    print(f"{len(found[name])}. {name}: {one['verdict']} {one['equal'] or 0:.3f}, {one['seconds']} s", flush=True)
 
 
 def measured(command: Sequence[str]) -> Report:
@@ -104,20 +120,22 @@ def _percentiles(of: Sequence[Any]) -> list[list[float]]:
     return [[round(float(value), 4) for value in np.percentile(one, (10, 25, 50))] for one in of]
 
 
-def summary(tries: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, Any]]:
+def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[list[str], dict[str, Any]]:
     """Lines and figures of all tries."""
     lines, figures = [], {}
     for name, wanted in COUNTS.items():
-        right = sum(one[name]["verdict"] == wanted for one in tries)
+        if not (tries := found[name]):
+            continue
+        right = sum(one["verdict"] == wanted for one in tries)
         low, high = interval(right, len(tries))
-        ratios = [one[name]["equal"] for one in tries if one[name]["equal"]]
-        seconds = float(np.median([one[name]["seconds"] for one in tries]))
+        ratios = [one["equal"] for one in tries if one["equal"]]
+        seconds = float(np.median([one["seconds"] for one in tries]))
         figures[name] = {"wanted": wanted, "right": right, "of": len(tries), "interval": [low, high]}
         lines.append(
             f"{name}: {wanted} in {right} of {len(tries)} (95 % interval {low:.0%} to {high:.0%}); "
             f"ratios {min(ratios):.3f} to {max(ratios):.3f}, {seconds:.0f} s a measurement"
         )
-    return lines, {"planted": PLANTED, "processes": PROCESSES, "seconds": SECONDS, "counts": figures, "tries": tries}
+    return lines, {"planted": PLANTED, "processes": PROCESSES, "seconds": SECONDS, "counts": figures, "tries": found}
 
 
 def interval(right: int, of: int) -> tuple[float, float]:
