@@ -82,6 +82,7 @@ def measured(command: Sequence[str]) -> Report:
     """What `ganrt bench digits --json` writes."""
     result = _report(TWO_RESULTS)
     fill([(Row(result, "digits", Asked(), 1, command),)])
+    _whole(result)
     return result
 
 
@@ -89,7 +90,14 @@ def side_by_side(command: Sequence[str]) -> tuple[Report, Report]:
     """What `ganrt bench digits --against digits` measures: this build, and that of the command."""
     pair = _report(SIDE_BY_SIDE), _report(SIDE_BY_SIDE)
     fill([(Row(pair[0], "digits", Asked(), 1), Row(pair[1], "digits", Asked(), 1, command))], undecided=undecided)
+    _whole(*pair)
     return pair
+
+
+def _whole(*results: Report) -> None:
+    """A part of a measurement, which Ctrl-C leaves, is no try."""
+    if any(one.interrupted for one in results):
+        raise KeyboardInterrupt
 
 
 def _report(kind: str) -> Report:
