@@ -90,7 +90,8 @@ class Child:
         """Raises BackendError where no process can be started."""
         if not command[0]:
             raise BackendError("What is timed needs a Python of its own, and this program is not run by one.")
-        self._tell, self._last, self._words = tell, Line("does"), tempfile.TemporaryFile()  # noqa: SIM115  closed below
+        self._tell, self._last, self._stopping = tell, Line("does"), False
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115  closed below
         try:
             self._process = subprocess.Popen(
                 command,
@@ -132,6 +133,8 @@ class Child:
         patience = threading.Timer(_PATIENCE_S, self._process.kill)
         patience.daemon = True
         patience.start()
+        self._stopping = True
+        self._write(_STOP)  # it may wait for an answer to what Ctrl-C made this side forget
         waiting = True
         while waiting:
             with suppress(KeyboardInterrupt):  # sent again
@@ -161,8 +164,10 @@ class Child:
 
     def _read(self, said: bytes) -> Line:
         if said.endswith(b"\n"):
-            with suppress(msgspec.DecodeError):  # the end of a line whose beginning was lost to Ctrl-C
+            with suppress(msgspec.DecodeError):
                 return msgspec.json.decode(said, type=Line)
+            if self._stopping:  # the end of a line whose beginning was lost to Ctrl-C
+                return Line("does")
             self._process.kill()
         code = self._process.wait()
         how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"

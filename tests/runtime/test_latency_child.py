@@ -107,6 +107,26 @@ def test_stopped_it_hands_over_what_it_has(start):
     assert len(child.result(Done).at) == 4
 
 
+def test_it_hands_over_what_it_has_when_ctrl_c_made_its_turn_be_forgotten(start):
+    child = start(turns=100)
+    for _ in range(4):
+        assert child.asks()
+        child.go()
+    child._process.stdout.readline()  # read, and interrupted before it was kept
+    assert child.stop()
+    assert len(child.result(Done).at) == 4
+
+
+def test_it_hands_over_what_it_has_when_ctrl_c_lost_the_beginning_of_a_line(start):
+    child = start(turns=100)
+    for _ in range(4):
+        assert child.asks()
+        child.go()
+    child._process.stdout.read(5)
+    assert child.stop()
+    assert len(child.result(Done).at) == 4
+
+
 def test_one_that_does_not_stop_is_ended_and_leaves_nothing(start, monkeypatch):
     monkeypatch.setattr(module, "_PATIENCE_S", 0.2)
     child = start(turns=1, then="time.sleep(60)")
