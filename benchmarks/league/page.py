@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..runner import RESULTS
 from .networks import NETWORKS
 
-__all__ = ["Machine", "file_of", "results", "write"]
+__all__ = ["Machine", "file_of", "header", "results", "write"]
 
 _PAGE = Path(__file__).parents[2] / "docs" / "league.md"
 _HOW = """# ganrt against what you could take instead
@@ -91,12 +91,17 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     last = rows[0]
     told = [one for one in _TOLD if last.get(one.key)]
     head = ["", *(f"batch {row['batch']}, ms" for row in rows), *(one.head for one in told)]
-    lines = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    lines = header(head)
     for name in names:
         cells = [name, *(_time(row["milliseconds"], name) for row in rows)]
         cells += [one.show(last[one.key][name]) if name in last[one.key] else "" for one in told]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def header(head: Sequence[str]) -> list[str]:
+    """The first two lines of a table: words on the left, figures on the right."""
+    return [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
 
 
 class _Told(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .page import Machine
+from .page import Machine, header
 
 __all__ = ["write"]
 
@@ -55,10 +55,7 @@ def _name(machine: Machine) -> str:
 def _ratios(machines: Sequence[Machine]) -> str:
     """Every promise as a line, every machine as a column."""
     told = [dict(line.split(": ", 1) for line in one.summary) for one in machines]
-    lines = [
-        f"| times as fast, geometric mean (rows won) | {' | '.join(map(_name, machines))} |",
-        "|---" + "|---:" * len(told) + "|",
-    ]
+    lines = header(["times as fast, geometric mean (rows won)", *map(_name, machines)])
     for what in told[0]:
         cells = []
         for one in told:
@@ -70,7 +67,7 @@ def _ratios(machines: Sequence[Machine]) -> str:
 
 def _times(networks: Mapping[str, Any]) -> str:
     head = ["", "batch", *_FP32, *_LOWER]
-    lines = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    lines = header(head)
     for name, network in networks.items():
         for row in network["rows"]:
             times, db = row["milliseconds"], row["psnr_db"]

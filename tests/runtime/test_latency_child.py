@@ -98,31 +98,17 @@ def test_the_longer_of_two_comes_to_its_end(start):
     assert (len(one.result(Done).at), len(other.result(Done).at)) == (2, 9)
 
 
-def test_stopped_it_hands_over_what_it_has(start):
+@pytest.mark.parametrize(
+    "interrupt",
+    [lambda said: None, lambda said: said.readline(), lambda said: said.read(5)],
+    ids=["between turns", "a question was read and forgotten", "the beginning of a line was lost"],
+)
+def test_stopped_it_hands_over_what_it_has(start, interrupt):
     child = start(turns=100)
     for _ in range(4):
         assert child.asks()
         child.go()
-    assert child.stop()
-    assert len(child.result(Done).at) == 4
-
-
-def test_it_hands_over_what_it_has_when_ctrl_c_made_its_turn_be_forgotten(start):
-    child = start(turns=100)
-    for _ in range(4):
-        assert child.asks()
-        child.go()
-    child._process.stdout.readline()  # read, and interrupted before it was kept
-    assert child.stop()
-    assert len(child.result(Done).at) == 4
-
-
-def test_it_hands_over_what_it_has_when_ctrl_c_lost_the_beginning_of_a_line(start):
-    child = start(turns=100)
-    for _ in range(4):
-        assert child.asks()
-        child.go()
-    child._process.stdout.read(5)
+    interrupt(child._process.stdout)
     assert child.stop()
     assert len(child.result(Done).at) == 4
 
